@@ -30,7 +30,10 @@ fn main() -> io::Result<()> {
     {
         return write(Path::new(path), number(lines, 0), number(rate, 1));
     }
-    let numbers: Vec<u64> = arguments.iter().filter_map(|text| text.parse().ok()).collect();
+    let numbers: Vec<u64> = arguments
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
     let lines = numbers.first().copied().unwrap_or(200_000);
     let rate = numbers.get(1).copied().unwrap_or(40_000);
     measure(lines, rate)
@@ -83,7 +86,11 @@ impl Sink for Waits {
         // One of 16: the clock costs more than the rest.
         if lines.load(Ordering::Relaxed) % 16 == 0 {
             let text = std::str::from_utf8(line).unwrap_or_default();
-            let written: u64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
+            let written: u64 = text
+                .split(' ')
+                .next()
+                .and_then(|first| first.parse().ok())
+                .unwrap_or(0);
             let wait = now_micros().saturating_sub(written) / 1_000;
             let class = (u64::BITS - wait.leading_zeros()) as usize;
             if let Some(class) = waits.get(class.min(15)) {
@@ -97,8 +104,13 @@ impl Sink for Waits {
 fn used() -> io::Result<(u64, i64)> {
     use nix::sys::resource::{UsageWho, getrusage};
     let used = getrusage(UsageWho::RUSAGE_SELF)?;
-    let micros = |time: nix::sys::time::TimeVal| u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or(0);
-    Ok((micros(used.user_time()) + micros(used.system_time()), used.max_rss()))
+    let micros = |time: nix::sys::time::TimeVal| {
+        u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or(0)
+    };
+    Ok((
+        micros(used.user_time()) + micros(used.system_time()),
+        used.max_rss(),
+    ))
 }
 
 fn measure(lines: u64, rate: u64) -> io::Result<()> {
@@ -109,7 +121,14 @@ fn measure(lines: u64, rate: u64) -> io::Result<()> {
     let patterns = vec![dir.path().join("*.log").to_string_lossy().into_owned()];
     let options = Options::new(dir.path().to_owned());
     let source = Source::File { patterns };
-    let handle = start("bench", source, options, Box::new(waits.clone()), stop.clone()).map_err(io::Error::other)?;
+    let handle = start(
+        "bench",
+        source,
+        options,
+        Box::new(waits.clone()),
+        stop.clone(),
+    )
+    .map_err(io::Error::other)?;
     let before = used()?.0;
     let begin = Instant::now();
     let (lines_text, rate_text) = (lines.to_string(), rate.to_string());
@@ -129,8 +148,18 @@ fn measure(lines: u64, rate: u64) -> io::Result<()> {
     stop.stop();
     let whole = handle.join();
     let cpu = cpu - before;
-    println!("{} lines of {lines} in {:.1} s, {} of them late; whole: {whole}", figures.lines, elapsed.as_secs_f64(), waits.0.late.load(Ordering::Relaxed));
-    println!("CPU {} ms: {} ns a line, {:.2} % of a core; largest memory {memory} KiB", cpu / 1_000, cpu * 1_000 / lines, cpu as f64 / elapsed.as_micros() as f64 * 100.0);
+    println!(
+        "{} lines of {lines} in {:.1} s, {} of them late; whole: {whole}",
+        figures.lines,
+        elapsed.as_secs_f64(),
+        waits.0.late.load(Ordering::Relaxed)
+    );
+    println!(
+        "CPU {} ms: {} ns a line, {:.2} % of a core; largest memory {memory} KiB",
+        cpu / 1_000,
+        cpu * 1_000 / lines,
+        cpu as f64 / elapsed.as_micros() as f64 * 100.0
+    );
     for (class, count) in waits.0.waits.iter().enumerate() {
         let count = count.load(Ordering::Relaxed);
         if count > 0 {

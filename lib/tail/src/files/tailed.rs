@@ -15,6 +15,7 @@ use nix::unistd::{Whence, lseek};
 use super::identity::{FileId, HEAD, Print, head};
 use crate::{StreamId, lines::Lines};
 
+#[derive(Debug)]
 pub(super) struct Tailed {
     pub(super) id: FileId,
     /// Where it was seen last.
