@@ -229,10 +229,15 @@ fn a_token_goes_to_a_file_and_a_rotated_one_takes_its_place() {
     assert!(again.contains("exists already"), "{again}");
     assert_eq!(daemon.requests().len(), 1, "no client was made");
     let args = ["clients", "rotate", "mon", "--token-file", path, "--json"];
-    let shown = couicctl(&daemon, &args).json();
+    let done = couicctl(&daemon, &args);
+    let shown: serde_json::Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!(
         (&shown["token"], &shown["token_file"]),
         (&json!(null), &json!(path))
+    );
+    assert_eq!(
+        done.err,
+        "warning: the old token of mon is accepted for 1m\n"
     );
     let nowhere = [
         "clients",
