@@ -133,7 +133,7 @@ impl Tailed {
 
     /// Jumps over a hole at the beginning, which reads as zeros. Returns whether there is one.
     pub(super) fn jump_hole(&mut self, start: &[u8]) -> bool {
-        if start.first() == Some(&0) && self.restart().is_ok() {
+        if self.offset == 0 && start.first() == Some(&0) && self.restart().is_ok() {
             return self.offset > 0;
         }
         false

@@ -141,6 +141,28 @@ fn after_a_long_pause_entries_are_read_since_the_catch_up() {
 }
 
 #[test]
+fn old_entries_come_late_and_the_lag_ends_with_the_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = format!(
+        r"printf '__CURSOR=a\n__REALTIME_TIMESTAMP=1000000\nMESSAGE=old\n\n'
+        printf '__CURSOR=b\n__REALTIME_TIMESTAMP={}000000\nMESSAGE=new\n\n'
+        printf '__CURSOR=c\n__REALTIME_TIMESTAMP=1000000\nMESSAGE=older\n\n'; exec sleep 1000",
+        unix_time().as_secs()
+    );
+    let running = Running::start(dir.path(), script(dir.path(), &body), &[], HOUR);
+    running
+        .seen
+        .wait_for(|got| got.late == ["old", "older"] && got.live == ["new"]);
+    let lag = || running.counters.figures().lag;
+    let until = Instant::now() + Duration::from_secs(20);
+    while lag() > Duration::ZERO {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.end();
+}
+
+#[test]
 fn the_child_is_gone_after_the_stop_and_own_messages_are_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let body = format!(
