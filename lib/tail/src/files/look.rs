@@ -1,89 +1,33 @@
-//! Looking at names: files that appear, lose their name, or are truncated.
+//! Looking at names: files that appear, and files that lose their name.
 
 use std::{
     collections::HashSet,
     fs::{self, File},
     io,
-    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use nix::sys::stat::fstat;
-
 use super::{
-    Files, MAX_PAST, RESCAN, TICK,
-    checkpoint::Past,
+    Files, RESCAN,
     identity::{FileId, Print, head},
-    names::{is_kin, is_rotated},
-    siblings::siblings,
     tailed::{Tailed, open},
     unix_ms,
 };
 use crate::figures::{count, gauge};
 
-/// A file whose name is another's is read until nothing was written to it for this long.
-const RETIRED_FOR: Duration = Duration::from_secs(60);
-/// Less if its name was given away twice.
-const RETIRED_TWICE: Duration = Duration::from_secs(1);
+/// Clocks of file systems go in steps of up to 10 ms, behind the clock.
+pub(super) const CLOCK_STEP_MS: u64 = 100;
 /// A new file whose last change is older has been moved here, and is no news.
 const NEWS: Duration = Duration::from_secs(60);
 
-/// Logs of the program itself.
-pub(crate) struct OwnLog {
-    paths: Vec<PathBuf>,
-    /// All that these paths have been, and the standard streams.
-    seen: HashSet<(u64, u64)>,
-}
-
-impl OwnLog {
-    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
-        let paths = paths.into_iter().map(|path| {
-            let parent = path
-                .parent()
-                .and_then(|parent| fs::canonicalize(parent).ok());
-            match (parent, path.file_name()) {
-                (Some(parent), Some(name)) => parent.join(name),
-                _ => path,
-            }
-        });
-        let mut own = Self {
-            paths: paths.collect(),
-            seen: HashSet::new(),
-        };
-        for stream in [io::stdout().as_fd(), io::stderr().as_fd()] {
-            if let Ok(is) = fstat(stream) {
-                own.seen.insert((is.st_dev, is.st_ino));
-            }
-        }
-        own
-    }
-
-    /// Looks at the paths again: own logs are rotated as well.
-    fn look(&mut self) {
-        for path in &self.paths {
-            if let Ok(is) = fs::metadata(path) {
-                self.seen.insert(key(&is));
-            }
-        }
-    }
-
-    /// Whether a file is one of them, or one that was rotated.
-    pub(crate) fn has(&mut self, path: &Path, is: &fs::Metadata) -> bool {
-        self.look();
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        self.seen.contains(&key(is))
-            || self
-                .paths
-                .iter()
-                .any(|own| *own == real || is_rotated(own, &real))
-    }
-}
-
-fn key(is: &fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (is.dev(), is.ino())
+/// In Unix milliseconds.
+pub(super) fn ms_of(at: SystemTime) -> u64 {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Files {
@@ -93,7 +37,7 @@ impl Files {
         let events = self.watch.drain(&self.patterns)?;
         for id in &events.dirty {
             if let Some(file) = self.known.get_mut(id) {
-                file.dirty = file.copy_of.is_none();
+                file.dirty = true;
             }
         }
         if events.overflow {
@@ -101,9 +45,7 @@ impl Files {
             tracing::warn!(
                 "the kernel dropped events of log files: all are looked at again; raise fs.inotify.max_queued_events if this recurs"
             );
-            self.known
-                .values_mut()
-                .for_each(|file| file.dirty = file.copy_of.is_none());
+            self.known.values_mut().for_each(|file| file.dirty = true);
         }
         // Before the scan, so that the older file has the older stream.
         for path in events.renamed {
@@ -136,7 +78,7 @@ impl Files {
         }
         count(&self.output.counters.rotations, 1);
         let offset = if self.is_news(&is) { 0 } else { is.len() };
-        self.add(path, file, &is, offset, true);
+        self.add(path, file, &is, offset, None).retired = Some(Instant::now());
     }
 
     fn is_news(&self, is: &fs::Metadata) -> bool {
@@ -160,7 +102,7 @@ impl Files {
                 continue;
             };
             let offset = if self.is_news(&is) { 0 } else { is.len() };
-            self.add(path, file, &is, offset, false);
+            self.add(path, file, &is, offset, None);
         }
     }
 
@@ -197,7 +139,7 @@ impl Files {
         for file in self.known.values_mut() {
             if !now.contains(&file.id) && file.retired.is_none() {
                 file.retired = Some(Instant::now());
-                file.dirty = file.copy_of.is_none();
+                file.dirty = true;
                 self.changed = true;
                 count(&self.output.counters.rotations, 1);
             }
@@ -242,202 +184,34 @@ impl Files {
         }
     }
 
-    /// Begins to read a file at `offset`, where a line starts.
+    /// Begins to read a file that is not known yet at `offset`, where a line starts. `print` is what it was when that
+    /// offset was right; by default what it is.
     pub(super) fn add(
         &mut self,
         path: PathBuf,
         file: File,
         is: &fs::Metadata,
         offset: u64,
-        retired: bool,
-    ) {
+        print: Option<Print>,
+    ) -> &mut Tailed {
         let id = FileId::of(is);
-        if self.known.contains_key(&id) {
-            return;
-        }
         let file = Arc::new(file);
-        let print = match head(&file) {
-            // From its beginning: the first reading knows better, and looks whether it is a copy.
-            Ok((head, len)) if offset > 0 => Print::of(head.get(..len).unwrap_or_default()),
-            _ => Print::default(),
+        let now = || match head(&file) {
+            Ok((head, len)) => Print::of(head.get(..len).unwrap_or_default()),
+            Err(_) => Print::default(),
         };
+        let print = print.unwrap_or_else(now);
         if let Err(error) = self.watch.add_file(id, &file, &path) {
             self.unsettled = true;
             self.cannot_watch(&error);
         }
         let stream = self.output.open(&path.to_string_lossy());
         let mut tailed = Tailed::new(path, file, id, print, offset, stream);
-        tailed.retired = retired.then(Instant::now);
-        self.known.insert(id, tailed);
+        tailed.looked_ms = self.looked_ms;
+        tailed.born = is.created().ok();
         self.changed = true;
-        gauge(&self.output.counters.files, self.known.len() as u64);
-    }
-
-    /// Whether a file whose first bytes are in the buffer is a copy of one that is read, or was before it was truncated.
-    pub(super) fn is_copy(&mut self, id: FileId, read: usize) -> bool {
-        let start = self.buffer.get(..read).unwrap_or_default();
-        let Some(path) = self.known.get(&id).map(|file| file.path.as_path()) else {
-            return false;
-        };
-        let copies = |of: &Path, print: &Print| {
-            print.tells_copies() && print.fits(start) && is_kin(of, path)
-        };
-        let original = self
-            .known
-            .values()
-            .find(|file| file.id != id && copies(&file.path, &file.print));
-        let original = original.map(|file| file.id);
-        let past = self
-            .past
-            .iter()
-            .rev()
-            .find(|past| copies(&past.path, &past.print));
-        let read_before = past.map(|past| past.offset);
-        let Some(file) = self.known.get_mut(&id) else {
-            return false;
-        };
-        if let Some(read_before) = read_before {
-            file.ours = read_before;
-        } else if original.is_some() {
-            file.copy_of = original;
-            file.dirty = false;
-        }
-        file.copy_of.is_some()
-    }
-
-    /// A file was truncated. What was not read of it may be in a copy.
-    pub(super) fn truncated(&mut self, id: FileId) {
-        let Some(file) = self.known.get_mut(&id) else {
-            return;
-        };
-        let past = Past {
-            path: file.path.clone(),
-            print: file.print,
-            offset: file.line_start(),
-        };
-        self.output
-            .finish(file.stream, &mut file.lines, false, crate::When::Live);
-        let restarted = file.restart();
-        file.dirty = true;
-        count(&self.output.counters.rotations, 1);
-        for copy in self
-            .known
-            .values_mut()
-            .filter(|copy| copy.copy_of == Some(id))
-        {
-            copy.copy_of = None;
-            copy.ours = past.offset;
-            copy.dirty = true;
-        }
-        if past.print.tells_copies() {
-            for found in siblings(&past.path, |sibling, _| is_rotated(&past.path, sibling)) {
-                if found.len > past.offset && past.print.fits(&found.head) {
-                    self.add(found.path, found.file, &found.is, past.offset, true);
-                }
-            }
-        }
-        self.past.push_back(past);
-        if self.past.len() > MAX_PAST {
-            self.past.pop_front();
-        }
-        self.changed = true;
-        if let Err(error) = restarted {
-            self.failed(id, &error);
-        }
-    }
-
-    pub(super) fn failed(&mut self, id: FileId, error: &io::Error) {
-        let Some(file) = self.known.get_mut(&id) else {
-            return;
-        };
-        file.dirty = false;
-        // A file that was closed while idle and has no name any more: nothing was written to it since.
-        let gone = file.file.is_none();
-        if gone {
-            self.forget(id);
-            self.unsettled = true;
-        } else if !std::mem::replace(&mut file.failing, true) {
-            count(&self.output.counters.errors, 1);
-            tracing::warn!(path = %file.path.display(), "reading failed, and is tried again: {error}");
-        }
-    }
-
-    fn forget(&mut self, id: FileId) {
-        if let Some(mut file) = self.known.remove(&id) {
-            self.watch.remove_file(id);
-            self.output
-                .finish(file.stream, &mut file.lines, false, crate::When::Live);
-            self.output.close(file.stream);
-            self.changed = true;
-            gauge(&self.output.counters.files, self.known.len() as u64);
-        }
-    }
-
-    /// Each second: sizes, for file systems without inotify; files that nobody writes to any more.
-    pub(super) fn tick(&mut self) {
-        self.next_tick = Instant::now() + TICK;
-        for file in self.known.values_mut() {
-            let size = match &file.file {
-                Some(open) => open.metadata().map(|is| is.len()),
-                None => fs::metadata(&file.path).map(|is| is.len()),
-            };
-            let changed = size.is_ok_and(|size| size != file.offset);
-            file.dirty |= file.copy_of.is_none() && changed;
-        }
-        if self.unsettled || Instant::now() >= self.next_scan {
-            self.scan();
-        }
-        self.forget_retired();
-        self.close_idle();
-    }
-
-    fn forget_retired(&mut self) {
-        let mut retired: Vec<_> = self
-            .known
-            .values()
-            .filter(|file| file.retired.is_some())
-            .collect();
-        retired.sort_unstable_by_key(|file| std::cmp::Reverse(file.stream));
-        let named = self.known.len() - retired.len();
-        let done = retired.iter().enumerate().filter(|(newer, file)| {
-            let twice = *newer >= 2 * named.max(1);
-            let idle = if twice { RETIRED_TWICE } else { RETIRED_FOR };
-            !file.dirty && file.last_data.elapsed() >= idle
-        });
-        let done: Vec<FileId> = done.map(|(_, file)| file.id).collect();
-        for id in done {
-            self.forget(id);
-        }
-    }
-
-    /// Closes the files that are idle for the longest, if too many are open.
-    fn close_idle(&mut self) {
-        let open = self
-            .known
-            .values()
-            .filter(|file| file.file.is_some())
-            .count();
-        let Some(excess) = open
-            .checked_sub(self.options.max_open)
-            .filter(|excess| *excess > 0)
-        else {
-            return;
-        };
-        let mut idle: Vec<_> = self
-            .known
-            .values_mut()
-            .filter(|file| file.file.is_some() && !file.dirty)
-            .collect();
-        idle.sort_unstable_by_key(|file| (file.retired.is_none(), file.last_data));
-        let mut nameless = Vec::new();
-        for file in idle.into_iter().take(excess) {
-            if file.retired.is_some() {
-                nameless.push(file.id);
-            }
-            file.file = None;
-        }
-        for id in nameless {
-            self.forget(id);
-        }
+        let known = self.known.len() as u64 + 1;
+        gauge(&self.output.counters.files, known);
+        self.known.entry(id).insert_entry(tailed).into_mut()
     }
 }

@@ -6,12 +6,15 @@
 //! since ([`resume`]).
 
 mod checkpoint;
+mod copies;
 mod gaps;
 mod identity;
 mod look;
 mod names;
+mod own;
 mod patterns;
 mod resume;
+mod retire;
 mod siblings;
 mod storm;
 #[cfg(test)]
@@ -39,7 +42,7 @@ use self::{
     told::Told,
     watch::Watch,
 };
-pub(crate) use self::{look::OwnLog, patterns::Patterns};
+pub(crate) use self::{own::OwnLog, patterns::Patterns};
 use crate::{
     CHECKPOINT_EVERY, Options, Stop, When,
     figures::{count, gauge},
@@ -209,17 +212,28 @@ impl Files {
         let Some(file) = self.known.get_mut(&id) else {
             return;
         };
-        let fresh = file.offset == 0 && file.print.is_empty();
+        if file.copy_of.is_some() {
+            self.look_at_copy(id);
+            return;
+        }
+        let now = unix_ms();
         match file.read(&mut self.buffer) {
             Ok(Step::Data(read)) => {
                 file.failing = false;
-                if fresh && (file.jump_hole(&self.buffer) || self.is_copy(id, read)) {
+                if file.fresh && (file.jump_hole(&self.buffer) || self.is_copy(id, read)) {
                     return;
                 }
+                self.looked_at(id, now);
                 self.hand_over(id, read);
             }
-            Ok(Step::End) => file.dirty = false,
-            Ok(Step::Truncated) => self.truncated(id),
+            Ok(Step::End) => {
+                file.dirty = false;
+                self.looked_at(id, now);
+            }
+            Ok(Step::Truncated) => {
+                self.truncated(id);
+                self.looked_at(id, now);
+            }
             Err(error) => {
                 file.dirty = false;
                 self.failed(id, &error);
@@ -235,6 +249,7 @@ impl Files {
         let skip = file.ours.saturating_sub(file.offset);
         let skip = usize::try_from(skip).unwrap_or(read).min(read);
         file.offset += read as u64;
+        file.fresh = false;
         file.last_data = Instant::now();
         // A short read is the end, nearly always; if not, the kernel tells of what came meanwhile.
         file.dirty = read == self.buffer.len();
@@ -244,13 +259,23 @@ impl Files {
         self.changed = true;
     }
 
+    /// Until when everything is in a checkpoint that is taken now. What became of a file since it was read last is found by
+    /// reading it.
+    fn taken_ms(&self) -> u64 {
+        let read = self.known.values().filter(|file| file.copy_of.is_none());
+        let named = read.filter(|file| file.retired.is_none());
+        let unread = named.filter(|file| file.fresh || file.dirty);
+        let looked = unread.map(|file| file.looked_ms);
+        looked.min().unwrap_or(u64::MAX).min(self.looked_ms)
+    }
+
     /// Writes a checkpoint.
     fn save(&mut self) {
         self.changed = false;
         let files = self.known.values().filter(|file| file.copy_of.is_none());
         let checkpoint = Checkpoint {
             patterns: self.patterns.texts().to_vec(),
-            taken_ms: self.looked_ms,
+            taken_ms: self.taken_ms(),
             files: files
                 .map(|file| SavedFile {
                     id: file.id,

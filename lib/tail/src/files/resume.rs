@@ -6,16 +6,17 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use couic_common::unix_time;
 
 use super::{
     Files,
-    checkpoint::{Checkpoint, SavedFile, SavedGap},
+    checkpoint::{Checkpoint, Past, SavedFile, SavedGap},
     gaps::Gap,
     identity::{FileId, Print, head},
+    look::{CLOCK_STEP_MS, ms_of},
     names::is_rotated,
     siblings::{Sibling, siblings},
     tailed::{line_after, line_before},
@@ -25,8 +26,6 @@ use crate::{figures::count, lines::Lines, saver::Saver};
 /// Back so soon, lines that were written meanwhile are news: no rate that counts over as long sees them too close
 /// together.
 const SOON: Duration = Duration::from_secs(10);
-/// Clocks of file systems go in steps of up to 10 ms, behind the clock.
-const MTIME_STEP_MS: u64 = 100;
 
 /// The checkpoint of the last run. One that cannot be read is told, and as none.
 pub(super) fn load(path: &Path) -> Option<Checkpoint> {
@@ -46,6 +45,9 @@ pub(super) fn load(path: &Path) -> Option<Checkpoint> {
     }
 }
 
+/// Files that the patterns find, where reading begins, and of which fingerprint that is known; at the end if `None`.
+type Starts = HashMap<FileId, (PathBuf, File, Metadata, Option<(u64, Option<Print>)>)>;
+
 /// For how long nobody read, and since when.
 struct Away {
     since_ms: u64,
@@ -57,52 +59,58 @@ impl Files {
         let found = self.found();
         let Some(saved) = saved else {
             for (path, _) in found {
-                self.start_at_end(path);
+                if let Some((file, is)) = self.open_found(&path) {
+                    self.start_at_end(path, file, &is);
+                }
             }
             return;
         };
-        let now = unix_time();
         let away = Away {
             since_ms: saved.taken_ms,
-            lasted: now.saturating_sub(Duration::from_millis(saved.taken_ms)),
+            lasted: unix_time().saturating_sub(Duration::from_millis(saved.taken_ms)),
         };
-        let same_patterns = saved.patterns == self.patterns.texts();
-        self.past.extend(saved.past.iter().cloned());
-        let mut left: HashMap<FileId, &SavedFile> =
-            saved.files.iter().map(|file| (file.id, file)).collect();
-        let mut replaced = Vec::new();
-        // Renamed ones before the new files of their names, as they were written.
-        let mut logs: Vec<PathBuf> = Vec::new();
-        let mut starts = Vec::new();
-        for (path, is) in found {
-            logs.push(path.clone());
-            match left.remove(&FileId::of(&is)) {
-                Some(entry) if self.is_same(&path, entry) => {
-                    starts.push((path, Some(entry.offset)))
+        let new_at = (saved.patterns == self.patterns.texts()).then_some((0, None));
+        self.past.extend(saved.past);
+        let mut left: HashMap<FileId, SavedFile> = saved
+            .files
+            .into_iter()
+            .map(|file| (file.id, file))
+            .collect();
+        let (mut starts, mut replaced) = (HashMap::new(), Vec::new());
+        for (path, _) in found {
+            // Opened once: the name may be another file's a moment later.
+            let Some((file, is)) = self.open_found(&path) else {
+                continue;
+            };
+            let id = FileId::of(&is);
+            let at = match left.remove(&id) {
+                Some(entry) if is_same(&file, &is, &entry) => {
+                    Some((entry.offset, Some(entry.print)))
                 }
                 Some(entry) => {
                     replaced.push(entry);
-                    starts.push((path, Some(0)));
+                    Some((0, None))
                 }
-                None if same_patterns => starts.push((path, Some(0))),
-                None => starts.push((path, None)),
-            }
+                None => new_at,
+            };
+            starts.entry(id).or_insert((path, file, is, at));
         }
         replaced.extend(left.into_values());
-        self.past.extend(replaced.iter().map(|entry| super::Past {
+        self.past.extend(replaced.iter().map(|entry| Past {
             path: entry.path.clone(),
             print: entry.print,
             offset: entry.offset,
         }));
-        self.resume_renamed(&replaced, &logs, &away);
-        for (path, offset) in starts {
-            match offset {
-                Some(offset) => {
-                    if let Some((file, is)) = self.open_found(&path) {
-                        self.resume_at(path, file, &is, offset, &away, false);
-                    }
+        // Twice: a file that is renamed while a directory is listed may be left out of the list.
+        for _ in 0..2 {
+            self.resume_renamed(&replaced, &starts, &away);
+        }
+        for (_, (path, file, is, at)) in starts {
+            match at {
+                Some((offset, print)) => {
+                    self.resume_at(path, file, &is, offset, print, &away, None);
                 }
-                None => self.start_at_end(path),
+                None => self.start_at_end(path, file, &is),
             }
         }
         for gap in saved.gaps {
@@ -111,40 +119,35 @@ impl Files {
         self.changed = true;
     }
 
-    fn is_same(&self, path: &Path, entry: &SavedFile) -> bool {
-        let looked =
-            super::tailed::open(path).and_then(|file| Ok((head(&file)?, file.metadata()?)));
-        looked.is_ok_and(|((head, len), is)| {
-            is.len() >= entry.offset && entry.print.fits(head.get(..len).unwrap_or_default())
-        })
-    }
-
     /// Files that lost their name or were truncated while nobody looked, and those that came and went meanwhile.
-    fn resume_renamed(&mut self, replaced: &[&SavedFile], logs: &[PathBuf], away: &Away) {
-        let mut origins: Vec<&Path> = logs.iter().map(PathBuf::as_path).collect();
-        origins.extend(replaced.iter().map(|entry| entry.path.as_path()));
+    fn resume_renamed(&mut self, replaced: &[SavedFile], starts: &Starts, away: &Away) {
+        let logs = starts.values().map(|(path, ..)| path.as_path());
+        let mut origins: Vec<&Path> = logs
+            .chain(replaced.iter().map(|entry| entry.path.as_path()))
+            .collect();
         origins.sort_unstable();
         origins.dedup();
         let mut dirs: Vec<&Path> = origins.clone();
         dirs.dedup_by_key(|origin| origin.parent());
         for dir in dirs {
             let found = siblings(dir, |path, ino| {
-                !logs.iter().any(|log| log == path)
-                    && (origins.iter().any(|log| is_rotated(log, path))
-                        || replaced.iter().any(|entry| entry.id.ino() == ino))
+                origins.iter().any(|log| is_rotated(log, path))
+                    || replaced.iter().any(|entry| entry.id.ino() == ino)
             });
             for sibling in found {
-                self.resume_sibling(sibling, replaced, away);
+                if !starts.contains_key(&sibling.id) {
+                    self.resume_sibling(sibling, replaced, away);
+                }
             }
         }
     }
 
-    fn resume_sibling(&mut self, sibling: Sibling, replaced: &[&SavedFile], away: &Away) {
+    fn resume_sibling(&mut self, sibling: Sibling, replaced: &[SavedFile], away: &Away) {
         if self.known.contains_key(&sibling.id) || self.own.has(&sibling.path, &sibling.is) {
             return;
         }
         let fits =
-            |entry: &&&SavedFile| sibling.len >= entry.offset && entry.print.fits(&sibling.head);
+            |entry: &&SavedFile| sibling.len >= entry.offset && entry.print.fits(&sibling.head);
         let same = replaced
             .iter()
             .find(|entry| entry.id == sibling.id && fits(entry));
@@ -153,44 +156,75 @@ impl Files {
                 .iter()
                 .find(|entry| entry.print.tells_copies() && fits(entry))
         };
-        let offset = match same.or_else(copy) {
-            Some(entry) => entry.offset,
+        let (offset, print) = match same.or_else(copy) {
+            Some(entry) => (entry.offset, Some(entry.print)),
             // Written to since then: it came and went. A copy of what is known is seen at the first reading.
-            None if changed_ms(&sibling.is) + MTIME_STEP_MS >= away.since_ms => 0,
+            None if changed_ms(&sibling.is) + CLOCK_STEP_MS >= away.since_ms => (0, None),
             None => return,
         };
-        self.resume_at(sibling.path, sibling.file, &sibling.is, offset, away, true);
+        let retired = Some(Instant::now());
+        self.resume_at(
+            sibling.path,
+            sibling.file,
+            &sibling.is,
+            offset,
+            print,
+            away,
+            retired,
+        );
     }
 
     /// Reads on at `offset`; if nobody read for long, what was written meanwhile is a gap.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that is known of one file, at two places"
+    )]
     fn resume_at(
         &mut self,
         path: PathBuf,
         file: File,
         is: &Metadata,
         offset: u64,
+        print: Option<Print>,
         away: &Away,
-        retired: bool,
+        retired: Option<Instant>,
     ) {
-        if away.lasted <= SOON || offset >= is.len() {
-            self.add(path, file, is, offset, retired);
-            return;
-        }
-        match self.split(&file, is, offset, away) {
-            Ok((at, end)) => {
-                count(&self.output.counters.skipped_bytes, end - offset);
-                let gap = gap_of(FileId::of(is), &path, &file, at, end);
-                if let Ok(Some(gap)) = gap {
-                    self.gaps.add(gap, &self.output);
+        let mut from = offset;
+        if away.lasted > SOON && offset < is.len() {
+            from = match self.leave_gap(&path, &file, is, offset, away) {
+                Ok(end) => end,
+                Err(error) => {
+                    count(&self.output.counters.errors, 1);
+                    tracing::warn!(path = %path.display(), "cannot look for where to read on: {error}");
+                    is.len()
                 }
-                self.add(path, file, is, end, retired);
-            }
-            Err(error) => {
-                count(&self.output.counters.errors, 1);
-                tracing::warn!(path = %path.display(), "cannot look for where to read on: {error}");
-                self.add(path, file, is, is.len(), retired);
-            }
+            };
         }
+        self.add(path, file, is, from, print).retired = retired;
+    }
+
+    /// Returns where live lines begin.
+    fn leave_gap(
+        &mut self,
+        path: &Path,
+        file: &File,
+        is: &Metadata,
+        offset: u64,
+        away: &Away,
+    ) -> io::Result<u64> {
+        let (at, end) = self.split(file, is, offset, away)?;
+        count(&self.output.counters.skipped_bytes, end - offset);
+        let (head, len) = head(file)?;
+        let gap = Gap {
+            id: FileId::of(is),
+            path: path.to_owned(),
+            file: Arc::new(file.try_clone()?),
+            print: Print::of(head.get(..len).unwrap_or_default()),
+            at,
+            end,
+        };
+        self.gaps.add(gap, &self.output);
+        Ok(end)
     }
 
     /// The part of a file since `offset` that is no older than `catch_up`, as far as can be told without reading times:
@@ -224,18 +258,15 @@ impl Files {
         Ok((line_after(file, end - keep, end)?.unwrap_or(end), end))
     }
 
-    fn start_at_end(&mut self, path: PathBuf) {
-        let Some((file, is)) = self.open_found(&path) else {
-            return;
-        };
+    fn start_at_end(&mut self, path: PathBuf, file: File, is: &Metadata) {
         let start = line_before(&file, is.len());
         let (offset, within) = match start {
             Ok(Some(start)) => (start, false),
             _ => (is.len(), true),
         };
-        self.add(path, file, &is, offset, false);
-        if within && let Some(file) = self.known.get_mut(&FileId::of(&is)) {
-            file.lines = Lines::within_a_line();
+        let added = self.add(path, file, is, offset, None);
+        if within {
+            added.lines = Lines::within_a_line();
         }
     }
 
@@ -274,26 +305,12 @@ impl Files {
     }
 }
 
-fn gap_of(id: FileId, path: &Path, file: &File, at: u64, end: u64) -> io::Result<Option<Gap>> {
-    if at >= end {
-        return Ok(None);
-    }
-    let (head, len) = head(file)?;
-    Ok(Some(Gap {
-        id,
-        path: path.to_owned(),
-        file: Arc::new(file.try_clone()?),
-        print: Print::of(head.get(..len).unwrap_or_default()),
-        at,
-        end,
-    }))
+fn is_same(file: &File, is: &Metadata, entry: &SavedFile) -> bool {
+    is.len() >= entry.offset
+        && head(file).is_ok_and(|(head, len)| entry.print.fits(head.get(..len).unwrap_or_default()))
 }
 
 /// When a file was written to last, in Unix milliseconds.
 fn changed_ms(is: &Metadata) -> u64 {
-    let changed = is.modified().ok();
-    let since = changed.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    is.modified().map_or(0, ms_of)
 }

@@ -148,7 +148,11 @@ fn read_with_kills(
             let mut numbers = reader.numbers.0.lock();
             for number in numbers.drain(..) {
                 // One that the checkpoint does not cover may come again after a kill, and only then.
-                assert!(safe.insert(number), "line {number} was handed over again");
+                assert!(
+                    safe.insert(number),
+                    "line {number} was handed over again: {}",
+                    explain(&files, &[number], &reader.dir)
+                );
             }
         }
         if Instant::now() >= next_kill {
@@ -162,12 +166,48 @@ fn read_with_kills(
         if writer.is_finished() && have == all.load(Ordering::Acquire) {
             break;
         }
-        assert!(have <= all.load(Ordering::Acquire) + 300 || !writer.is_finished());
         if writer.is_finished() {
             next_kill = until;
+            assert!(
+                !is_done(&files, &stop),
+                "lost: {}",
+                explain(&files, &missing(&safe, reader, all), &reader.dir)
+            );
         }
     }
     kills
+}
+
+/// Whether everything that there is has been read.
+fn is_done(files: &Files, stop: &Stop) -> bool {
+    let [events] = stop.wait([files.watch.fd()], Duration::ZERO).unwrap();
+    !events && files.gaps.is_empty() && files.known.values().all(|file| !file.dirty)
+}
+
+fn missing(safe: &HashSet<u64>, reader: &Reader, all: &AtomicU64) -> Vec<u64> {
+    let unsafe_yet = reader.numbers.0.lock().clone();
+    let all = 0..all.load(Ordering::Acquire);
+    all.filter(|n| !safe.contains(n) && !unsafe_yet.contains(n))
+        .take(10)
+        .collect()
+}
+
+/// Where the first of these lines is, and what is known of that file.
+fn explain(files: &Files, lines: &[u64], dir: &Path) -> String {
+    let mut text = format!("{lines:?}");
+    let first = format!("line {} ", lines.first().unwrap());
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let content = fs::read_to_string(entry.path()).unwrap_or_default();
+        if let Some(at) = content.find(&first) {
+            let known = files.known.get(&FileId::of(&entry.metadata().unwrap()));
+            text += &format!(
+                "\nat {at} of {} in {:?}: {known:?}",
+                content.len(),
+                entry.path()
+            );
+        }
+    }
+    text
 }
 
 fn stress(rotations: u64, seed: u64, pattern: &'static str) {

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use memchr::{memchr, memrchr};
@@ -15,6 +15,7 @@ use nix::unistd::{Whence, lseek};
 use super::identity::{FileId, HEAD, Print, head};
 use crate::{StreamId, lines::Lines};
 
+#[derive(Debug)]
 pub(super) struct Tailed {
     pub(super) id: FileId,
     /// Where it was seen last.
@@ -33,6 +34,12 @@ pub(super) struct Tailed {
     pub(super) dirty: bool,
     /// It is a copy of this file, which is read itself: what the copy is good for is known when that one is truncated.
     pub(super) copy_of: Option<FileId>,
+    /// When it was created, if the file system knows: an original is older than its copies.
+    pub(super) born: Option<SystemTime>,
+    /// Nothing was handed over since it began.
+    pub(super) fresh: bool,
+    /// Until when it is known to have been what it is, in Unix milliseconds.
+    pub(super) looked_ms: u64,
     /// Bytes before this were read in the file that it is a copy of.
     pub(super) ours: u64,
     /// Reading failed, which has been told.
@@ -71,6 +78,9 @@ impl Tailed {
             last_data: Instant::now(),
             dirty: true,
             copy_of: None,
+            born: None,
+            fresh: offset == 0,
+            looked_ms: 0,
             ours: 0,
             failing: false,
         }
@@ -123,16 +133,29 @@ impl Tailed {
 
     /// Jumps over a hole at the beginning, which reads as zeros. Returns whether there is one.
     pub(super) fn jump_hole(&mut self, start: &[u8]) -> bool {
-        if start.first() == Some(&0) && self.restart().is_ok() {
+        if self.offset == 0 && start.first() == Some(&0) && self.restart().is_ok() {
             return self.offset > 0;
         }
         false
+    }
+
+    /// Its size, unless it cannot be read or has been truncated.
+    pub(super) fn length(&mut self) -> io::Result<u64> {
+        let file = self.opened()?;
+        let length = file.metadata()?.len();
+        let (head, len) = head(&file)?;
+        if self.print.fits(head.get(..len).unwrap_or_default()) {
+            return Ok(length);
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Begins anew, after a truncation.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.lines.reset();
         self.print = Print::default();
+        self.fresh = true;
+        self.ours = 0;
         self.offset = first_data(&*self.opened()?)?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor},
 };
 
@@ -56,6 +57,12 @@ impl Watch {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
+    }
+
+    /// Whether everything that happened has been taken in.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO) == Ok(0)
     }
 
     /// Watches these directories and no others. Returns whether some are new: what happened in them before is not known.
