@@ -6,6 +6,7 @@ mod globs;
 mod literals;
 mod pattern;
 mod rate;
+mod regexes;
 mod scan;
 mod status;
 mod text;

@@ -1,18 +1,15 @@
 //! From the configuration to rules, with all mistakes at once.
 
+mod values;
+
 use std::{collections::HashSet, time::Duration};
 
 use couic_common::Tag;
 
-use super::{
-    Filter, Jail, Mistake, Rules, Scan, pattern::Pattern, rate, scan::MAX_FILTERS, status::Statuses,
-};
-use crate::{DetectConfig, Distinct, JailConfig, LoginConfig, bots::Bots, key::WIDE_V6};
+use super::{Filter, Jail, Mistake, Rules, Scan, pattern::Pattern, rate, scan::MAX_FILTERS};
+use crate::{DetectConfig, JailConfig, LoginConfig, bots::Bots, key::WIDE_V6};
 
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-/// Values of one key, and their length in bytes.
-const MOST_VALUES: usize = 1_024;
-const LONGEST_VALUE: usize = 256;
 /// Of 64 places for values more than half must stay free, else new ones are taken for known ones too often.
 const MOST_DISTINCT: u32 = 32;
 const CELLS: std::ops::RangeInclusive<u32> = 64..=16_777_216;
@@ -204,12 +201,6 @@ impl Checker {
                 "<HOST> has no use here: match any address with \\S+",
             );
         }
-        let of_user = config.distinct == Some(Distinct::User);
-        if of_user && config.status.iter().any(|s| s.starts_with('4')) {
-            let message = "few formats have the user of a request that was refused";
-            let warning = self.mistake("distinct", message);
-            self.warnings.push(warning);
-        }
         filter
     }
 
@@ -229,83 +220,6 @@ impl Checker {
             hosts: self.hosts(&config.host),
             ..Filter::default()
         }
-    }
-
-    fn statuses(&mut self, texts: &[String]) -> Option<Statuses> {
-        if texts.is_empty() {
-            return None;
-        }
-        match Statuses::parse(texts) {
-            Ok(statuses) => return Some(statuses),
-            Err(wrong) => wrong.into_iter().for_each(|m| self.wrong("status", m)),
-        }
-        None
-    }
-
-    fn methods(&mut self, methods: &[String]) -> Vec<String> {
-        for method in methods {
-            let token = |b: u8| b.is_ascii_alphabetic() || b == b'-' || b == b'_';
-            if method.is_empty() || method.len() > 32 || !method.bytes().all(token) {
-                self.wrong("method", format!("{method:?} is no method of HTTP"));
-            }
-        }
-        methods.iter().map(|m| m.to_ascii_uppercase()).collect()
-    }
-
-    fn paths(&mut self, paths: &[String]) -> Vec<String> {
-        for path in paths {
-            if !path.starts_with('/') && !path.starts_with('*') {
-                self.wrong("path", format!("{path:?}: paths start with / or *"));
-            }
-            if path.contains('?') {
-                let message = format!("{path:?}: paths have no query; put it into contains");
-                self.wrong("path", message);
-            }
-        }
-        self.values("path", paths)
-    }
-
-    fn hosts(&mut self, hosts: &[String]) -> Vec<String> {
-        let hosts = self.values("host", hosts);
-        hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
-    }
-
-    fn values(&mut self, key: &str, values: &[String]) -> Vec<String> {
-        if values.len() > MOST_VALUES {
-            let message = format!("{} values, at most {MOST_VALUES} are allowed", values.len());
-            self.wrong(key, message);
-            return Vec::new();
-        }
-        for value in values {
-            if value.is_empty() {
-                self.wrong(key, "an empty value");
-            } else if value.len() > LONGEST_VALUE {
-                let message = format!("a value has {} bytes, at most {LONGEST_VALUE}", value.len());
-                self.wrong(key, message);
-            }
-        }
-        let fine = |value: &&String| (1..=LONGEST_VALUE).contains(&value.len());
-        values.iter().filter(fine).cloned().collect()
-    }
-
-    fn regexes(&mut self, key: &str, regexes: &[String]) -> Vec<Pattern> {
-        if regexes.len() > MOST_VALUES {
-            let message = format!("{} regexes, at most {MOST_VALUES}", regexes.len());
-            self.wrong(key, message);
-            return Vec::new();
-        }
-        let mut checked = Vec::new();
-        for regex in regexes {
-            match Pattern::new(regex) {
-                Ok(pattern) => checked.push(pattern),
-                Err(message) => self.wrong(key, message),
-            }
-        }
-        for message in checked.iter().filter_map(Pattern::warning) {
-            let warning = self.mistake(key, message);
-            self.warnings.push(warning);
-        }
-        checked
     }
 
     fn bots(&mut self, config: &DetectConfig) -> Bots {

@@ -203,3 +203,9 @@ fn lines_without_a_format_are_of_the_address_that_a_regex_captures() {
     assert_eq!(d.counters().no_address, 1);
     assert_eq!(d.top(5).len(), 1);
 }
+
+#[test]
+fn threads_may_share_a_detector() {
+    fn sent<T: Send>(_: &T) {}
+    sent(&detector(&config(vec![scan()])));
+}
