@@ -27,6 +27,10 @@ pub enum ErrorCode {
     Internal,
     /// The path does not support the method (405).
     NotImplemented,
+    /// The client's group may do this, but its limits refuse it (403).
+    Forbidden,
+    /// More rules a minute than the client's limits allow (429).
+    RateLimited,
     /// This node does not share rules (404): `[peering]` is not enabled. Couic 1.0, which has no such routes, answers
     /// `not_found`.
     PeeringOff,

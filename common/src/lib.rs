@@ -31,6 +31,7 @@ mod error;
 mod glob;
 mod health;
 mod kernel;
+mod limits;
 mod list;
 mod lookup;
 mod names;
@@ -72,6 +73,7 @@ pub use health::{
     Health, HealthStatus, InterfaceHealth, Live, NotifierProblem, SetProblem, StateProblem, XdpMode,
 };
 pub use kernel::{KernelVersion, KernelVersionError};
+pub use limits::ClientLimits;
 pub use list::{list_entries, list_networks, quotable};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};

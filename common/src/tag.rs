@@ -116,14 +116,33 @@ impl utoipa::ToSchema for Tag {}
 /// Alternatives over tags, separated by commas; `*` matches any number of characters. `untagged` (or an empty
 /// alternative) matches entries without a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagPattern(Vec<String>);
+pub struct TagPattern {
+    any: Vec<String>,
+    /// Alternatives of which one must match as well.
+    within: Option<Vec<String>>,
+}
 
 impl TagPattern {
     /// Whether a rule with this tag matches.
     #[must_use]
     pub fn matches(&self, tag: Option<&str>) -> bool {
         let tag = tag.unwrap_or(UNTAGGED);
-        self.0.iter().any(|glob| star_matches(glob, tag))
+        let fits = |globs: &Vec<String>| globs.iter().any(|glob| star_matches(glob, tag));
+        fits(&self.any) && self.within.as_ref().is_none_or(fits)
+    }
+
+    /// The same, but only for tags that `other` matches too.
+    #[must_use]
+    pub fn within(mut self, other: &Self) -> Self {
+        self.within = Some(other.any.clone());
+        self
+    }
+
+    /// The first alternative without a wildcard that is outside of `other`.
+    #[must_use]
+    pub fn outside_of(&self, other: &Self) -> Option<&str> {
+        let is_outside = |glob: &&String| !glob.contains('*') && !other.matches(Some(glob));
+        self.any.iter().find(is_outside).map(String::as_str)
     }
 }
 
@@ -157,7 +176,8 @@ impl FromStr for TagPattern {
         };
         // `?` is no wildcard here, and no tag contains one.
         let parts = text.split(',').filter(|p| !p.contains('?'));
-        Ok(Self(parts.map(part).collect()))
+        let any = parts.map(part).collect();
+        Ok(Self { any, within: None })
     }
 }
 
@@ -215,5 +235,26 @@ mod tests {
             let Ok(parsed) = pattern.parse::<TagPattern>();
             assert_eq!(parsed.matches(tag), expected, "{pattern} against {tag:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_within_another_matches_what_both_do() {
+        let pattern = |text: &str| {
+            text.parse::<TagPattern>()
+                .unwrap_or_else(|never| match never {})
+        };
+        let own = pattern("mon-*,test");
+        let all = pattern("*").within(&own);
+        for (tag, expected) in [
+            (Some("mon-sshd"), true),
+            (Some("test"), true),
+            (Some("sshd"), false),
+            (None, false),
+        ] {
+            assert_eq!(all.matches(tag), expected, "{tag:?}");
+        }
+        assert_eq!(pattern("mon-a,test,x*").outside_of(&own), None);
+        assert_eq!(pattern("mon-a,sshd").outside_of(&own), Some("sshd"));
+        assert_eq!(pattern("untagged").outside_of(&own), Some("untagged"));
     }
 }

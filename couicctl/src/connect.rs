@@ -13,7 +13,11 @@ use crate::{
 /// The part of a client file that couicctl needs.
 #[derive(Deserialize)]
 struct ClientFile {
+    #[serde(default)]
     token: String,
+    /// In the file of the daemon for any client but couicctl's.
+    #[serde(default)]
+    token_sha256: String,
 }
 
 /// The client, and the source of its token for messages.
@@ -83,8 +87,20 @@ fn token_of(path: &Path) -> Result<Token, Failure> {
             path.display()
         ))
     };
-    let file: ClientFile = toml::from_str(&text).map_err(|_| damaged())?;
-    file.token.parse().map_err(|_| damaged())
+    // As `clients add --token-file` writes it.
+    if let Ok(token) = text.trim().parse() {
+        return Ok(token);
+    }
+    match toml::from_str(&text) {
+        Ok(ClientFile { token, .. }) if !token.is_empty() => token.parse().map_err(|_| damaged()),
+        Ok(ClientFile { token_sha256, .. }) if !token_sha256.is_empty() => {
+            Err(Failure::Config(format!(
+                "the client file {} has the hash of a token, not the token: the daemon keeps no others\nhint: couicctl clients rotate NAME --token-file FILE, with an admin's client file, makes a token; then set client_file to that file",
+                path.display()
+            )))
+        }
+        _ => Err(damaged()),
+    }
 }
 
 /// A warning for a world-readable file. The daemon refuses such a file in its own directory; a copy elsewhere is used.
@@ -143,6 +159,20 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn a_token_alone_in_its_file_will_do_and_a_hash_says_why_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        fs::write(&path, "bbfa1388-3218-463c-9722-6805507c14bb\n").unwrap();
+        assert!(token_of(&path).is_ok());
+        fs::write(&path, "token_sha256 = \"00ff\"\ngroup = \"admin\"\n").unwrap();
+        let message = text(token_of(&path).unwrap_err());
+        assert!(
+            message.contains("has the hash of a token") && !message.contains("00ff"),
+            "{message}"
+        );
     }
 
     #[test]

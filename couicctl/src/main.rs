@@ -31,6 +31,7 @@ mod session;
 mod setup;
 mod suggest;
 mod tag;
+mod token_file;
 mod top;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::{fs, net::TcpListener, path::PathBuf};
 use couic_common::XdpMode;
 use couic_testkit::{Collector, Netns, Reply, StandIn};
 
-use crate::{DaemonBuilder, Wire};
+use crate::{DaemonBuilder, Monitor, Wire};
 
 /// The filtered interface of the host.
 pub const HOST_IFACE: &str = "eth0";
@@ -159,6 +159,12 @@ impl Lab {
     #[must_use]
     pub fn daemon(&self) -> DaemonBuilder<'_> {
         DaemonBuilder::new(self)
+    }
+
+    /// The same, for couicmon beside it.
+    #[must_use]
+    pub fn monitored_daemon(&self) -> DaemonBuilder<'_> {
+        self.daemon().user("root", Monitor::GROUP)
     }
 
     /// Sends frames from the outside and counts those that pass the filter.

@@ -1,11 +1,11 @@
 //! `/v1/client`: API clients and their tokens.
 
-use couic_common::{ClientInfo, ClientName, ClientRequest, Group, RotateRequest};
+use couic_common::{ClientInfo, ClientLimits, ClientName, ClientRequest, Group, RotateRequest};
 
 use crate::{Client, ClientError};
 
 impl Client {
-    /// `GET /v1/client`: every client, with its token.
+    /// `GET /v1/client`: every client. Of tokens, the daemon knows that of `couicctl` at most.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -13,7 +13,7 @@ impl Client {
         self.get(&["client"]).await
     }
 
-    /// `POST /v1/client`: creates a client and its token.
+    /// `POST /v1/client`: creates a client and its token, which only this answer has.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with 422 if the name is taken.
@@ -22,9 +22,24 @@ impl Client {
         name: &ClientName,
         group: Group,
     ) -> Result<ClientInfo, ClientError> {
+        self.create_limited_client(name, group, None).await
+    }
+
+    /// `POST /v1/client`: the same for a client that may not change all that its group may. A daemon without limits
+    /// ignores them: see that the answer has them.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with 422 if the name is taken, or the limits cannot be.
+    pub async fn create_limited_client(
+        &self,
+        name: &ClientName,
+        group: Group,
+        limits: Option<&ClientLimits>,
+    ) -> Result<ClientInfo, ClientError> {
         let request = ClientRequest {
             name: name.to_string(),
             group: group.to_string(),
+            limits: limits.cloned(),
         };
         self.post(&["client"], &request).await
     }
@@ -37,7 +52,7 @@ impl Client {
         self.get(&["client", name.as_str()]).await
     }
 
-    /// `POST /v1/client/{name}/rotate`: a new token. The old one is accepted for `grace` seconds more.
+    /// `POST /v1/client/{name}/rotate`: a new token, which only this answer has. The old one is accepted for `grace` seconds more.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with 404 if there is no client of this name.

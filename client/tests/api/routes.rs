@@ -192,7 +192,7 @@ async fn clients() {
 
     assert_eq!(client.clients().await.unwrap()[0].group, Group::ClientRw);
     let made = client.create_client(&name, Group::ClientRw).await.unwrap();
-    assert_eq!(made.token.to_string(), TOKEN);
+    assert_eq!(made.token.unwrap().to_string(), TOKEN);
     assert_eq!(client.client(&name).await.unwrap().name, name);
     client.delete_client(&name).await.unwrap();
     assert_eq!(

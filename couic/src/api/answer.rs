@@ -225,6 +225,7 @@ impl Fault {
             status,
             body,
             allow,
+            retry_after,
             close,
         } = self;
         // The body consists of strings and numbers: it can always be written.
@@ -233,6 +234,9 @@ impl Fault {
         let headers = response.headers_mut();
         if let Some(allow) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
             headers.insert(header::ALLOW, allow);
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");

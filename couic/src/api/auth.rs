@@ -1,6 +1,7 @@
 //! Authenticates and authorizes requests: once, for all routes, before anything but method and path is validated.
 //!
-//! Every refusal is a 401: a token without the right looks like no token. The token is used for the comparison alone.
+//! Every refusal is a 401: a token without the right looks like no token. The token is used for the comparison alone. What
+//! a client's group may do and its limits refuse is a 403, from [`super::scope`].
 
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use warp::http::{HeaderMap, header};
 use super::{error::Fault, table::Access};
 use crate::rbac::{ClientStore, Identity};
 
-/// The client that sent a request, None on routes without a token.
+/// The client that sent a request at `now`, Unix seconds; None on routes without a token.
 ///
 /// # Errors
 /// 401.
 pub(super) fn authorize(
-    clients: &ClientStore,
+    (clients, now): (&ClientStore, u64),
     headers: &HeaderMap,
     access: Access,
     request: &Request,
@@ -30,13 +31,13 @@ pub(super) fn authorize(
         Fault::unauthorized("send Authorization: Bearer with your client's token")
     })?;
     let who = clients
-        .authenticate(&token)
-        .ok_or_else(|| Fault::unauthorized("no client has this token"))?;
+        .authenticate(&token, now)
+        .map_err(|refused| Fault::unauthorized(&refused.to_string()))?;
     let _ = request.client.set(who.name.clone());
     if rights.iter().all(|right| who.may(*right)) {
         Ok(Some(who))
     } else {
-        let Identity { name, group } = &*who;
+        let Identity { name, group, .. } = &*who;
         let message = format!("the client {name} is in group {group}, which may not do this");
         Err(Fault::unauthorized(&message))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use couic_common::{ClientName, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
+use couic_common::{ClientInfo, ClientName, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
 
 use super::{
     answer::{Answer, Outcome},
@@ -11,10 +11,13 @@ use super::{
     error::Fault,
     validate::Defects,
 };
+use crate::rbac::NewClient;
 
 /// `GET /v1/client`.
 pub(super) fn list(call: &Call) -> Outcome {
-    Answer::ok(&call.api().clients.list())
+    let all = call.api().clients.list().into_iter();
+    let all: Result<Vec<_>, _> = all.map(|client| told(call, client)).collect();
+    Answer::ok(&all?)
 }
 
 /// `GET /v1/client/{client}`.
@@ -22,16 +25,40 @@ pub(super) fn get(call: &Call) -> Outcome {
     let name = call.client()?;
     let found = call.api().clients.get(name);
     let found = found.ok_or_else(|| Fault::not_found(format!("there is no client {name}")))?;
-    Answer::ok(&found)
+    Answer::ok(&told(call, found)?)
+}
+
+/// The client as who asks is told of it.
+fn told(call: &Call, client: ClientInfo) -> Result<ClientInfo, Fault> {
+    let own = call.who()?.name == client.name;
+    Ok(ClientInfo { own, ..client })
+}
+
+/// The limits of a client, for the audit log.
+fn terms(client: &ClientInfo) -> String {
+    let limits = client.limits.as_ref().map(serde_json::to_string);
+    match limits {
+        Some(Ok(limits)) => format!(", with the limits {limits}"),
+        _ => String::new(),
+    }
 }
 
 /// `POST /v1/client`.
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
-    let ClientRequest { name, group } = body.json()?;
+    let ClientRequest {
+        name,
+        group,
+        limits,
+    } = body.json()?;
     let (name, group) = validated(&name, &group)?;
-    let created = call.api().clients.create(name, group)?;
-    let name = &created.name;
-    tracing::info!(target: "couic::audit", action = "client_created", "client {name} created in group {group}");
+    let client = NewClient {
+        name,
+        group,
+        limits,
+    };
+    let created = (call.api().clients).create(client, call.firewall().now())?;
+    let (name, terms) = (&created.name, terms(&created));
+    tracing::info!(target: "couic::audit", action = "client_created", "client {name} created in group {group}{terms}");
     Answer::created(&created)
 }
 
@@ -42,10 +69,11 @@ pub(super) fn rotate(call: &Call, body: &Body) -> Outcome {
         let most = format!("must be at most {ROTATE_GRACE_MAX} seconds");
         return Err(Fault::invalid("grace", &most));
     }
-    let rotated = (call.api().clients).rotate(call.client()?, Duration::from_secs(grace))?;
-    let (client, rotated_client) = (&call.who()?.name, &rotated.name);
-    tracing::info!(target: "couic::audit", %client, %rotated_client, grace, "token of a client replaced");
-    Answer::ok(&rotated)
+    let (clients, grace_time) = (&call.api().clients, Duration::from_secs(grace));
+    let rotated = clients.rotate(call.client()?, grace_time, call.firewall().now())?;
+    let (name, terms) = (&rotated.name, terms(&rotated));
+    tracing::info!(target: "couic::audit", action = "client_rotated", "token of the client {name} replaced, the old one is accepted for {grace} s{terms}");
+    Answer::ok(&told(call, rotated)?)
 }
 
 /// `DELETE /v1/client/{client}`.

@@ -32,6 +32,7 @@ use super::{
     error::Fault,
     guard,
     origin::{self, UnixPeer, on_behalf},
+    scope,
     table::{self, Found, Run},
 };
 
@@ -113,9 +114,11 @@ async fn answer<S: Chunks>(
 ) -> Outcome {
     let found = found.ok_or_else(|| Fault::not_found("there is no such path"))?;
     let operation = found.operation(method)?;
-    let who = auth::authorize(&api.clients, headers, operation.access, request)?;
+    let clients = (&*api.clients, api.firewall.now());
+    let who = auth::authorize(clients, headers, operation.access, request)?;
     known.store(who.is_some(), Relaxed);
     let params = found.params()?;
+    scope::enter(who.as_deref(), operation, &params)?;
     let confirm_within = confirm::within(headers)?;
     if confirm_within.is_some() && !operation.confirmable {
         return Err(confirm::not_here());
@@ -190,7 +193,7 @@ fn note(method: &Method, path: &str, outcome: &Outcome) {
             let status = fault.status.as_u16();
             tracing::debug!(%method, path, status, "request refused");
             let by_rail = guard::rail_of(fault).is_some();
-            if !method.is_safe() && (status == 401 || by_rail) {
+            if !method.is_safe() && (matches!(status, 401 | 403) || by_rail) {
                 let message = &fault.body.message;
                 tracing::warn!(target: "couic::audit", action = "refused", "refused {method} {path}: {message}");
             }

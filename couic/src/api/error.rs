@@ -23,6 +23,8 @@ pub(super) struct Fault {
     pub(super) body: ApiError,
     /// The methods that the path serves, for 405.
     pub(super) allow: Option<String>,
+    /// Seconds after which the same request may be accepted, for 429.
+    pub(super) retry_after: Option<u64>,
     /// Whether the rest of the request cannot be read, so that the connection is closed after the answer.
     pub(super) close: bool,
 }
@@ -39,6 +41,7 @@ impl Fault {
             status,
             body,
             allow: None,
+            retry_after: None,
             close: false,
         }
     }
@@ -54,6 +57,23 @@ impl Fault {
 
     pub(super) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+    }
+
+    /// The client's limits refuse it.
+    pub(super) fn forbidden(field: Option<&str>, message: String) -> Self {
+        let (status, code) = (StatusCode::FORBIDDEN, ErrorCode::Forbidden);
+        match field {
+            Some(field) => Self::about(status, code, field, message),
+            None => Self::new(status, code, message),
+        }
+    }
+
+    /// More rules a minute than the client's limits allow.
+    pub(super) fn rate_limited(seconds: Option<u64>, message: String) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut fault = Self::new(status, ErrorCode::RateLimited, message);
+        fault.retry_after = seconds;
+        fault
     }
 
     /// One field's value is invalid.
@@ -220,6 +240,7 @@ impl From<SetError> for Fault {
 impl From<RbacError> for Fault {
     fn from(error: RbacError) -> Self {
         match &error {
+            RbacError::Limits { field, .. } => Self::invalid(&field.clone(), error.to_string()),
             RbacError::Exists { .. } | RbacError::Protected { .. } => {
                 Self::refused("name", error.to_string())
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use couic_common::{
-    BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest, PeerAction,
-    Policy, Rail, RuleKey, counted,
+    ApiError, BatchFailure, BatchJob, BatchOutcome, BatchRule, Cidr, ErrorCode, GuardRequest,
+    PeerAction, Policy, Rail, RuleKey, counted,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     confirm,
     error::{Fault, code_of},
     guard::{self, Asked},
-    validate,
+    scope, validate,
 };
 use couic_firewall::{
     confirm::ChangeSession,
@@ -42,6 +42,30 @@ fn renewal(rules: &[ClaimRequest]) -> ClaimScope {
     }
 }
 
+/// Jobs that were refused: how many, and why the first.
+#[derive(Default)]
+struct Refused {
+    count: u64,
+    first: String,
+}
+
+impl Refused {
+    fn note(&mut self, message: &str) {
+        if self.count == 0 {
+            message.clone_into(&mut self.first);
+        }
+        self.count += 1;
+    }
+
+    fn audit(&self, policy: Policy, by: &str) {
+        let Self { count, first } = self;
+        if *count > 0 {
+            let jobs = counted(*count, "job", "jobs");
+            tracing::warn!(target: "couic::audit", action = "refused", count, "{jobs} of a batch for {policy} refused by {by}; the first: {first}");
+        }
+    }
+}
+
 /// A batch in progress.
 pub(super) struct Jobs<'a> {
     call: &'a Call,
@@ -54,8 +78,10 @@ pub(super) struct Jobs<'a> {
     rails: Option<(bool, Option<GuardRequest>, Option<Arc<GuardCheck<'a>>>)>,
     /// The rails that forced jobs went over.
     lifted: Rails,
-    /// How many jobs the rails refused, and why the first.
-    guarded: (u64, String),
+    /// Jobs that the rails refused.
+    guarded: Refused,
+    /// Jobs that the client's limits refused.
+    forbidden: Refused,
     seen: u64,
     /// What `seen` was when jobs were last applied.
     applied: u64,
@@ -79,7 +105,8 @@ impl<'a> Jobs<'a> {
             now: call.firewall().now(),
             rails: None,
             lifted: Rails::default(),
-            guarded: Default::default(),
+            guarded: Refused::default(),
+            forbidden: Refused::default(),
             seen: 0,
             applied: 0,
             plane_failed: false,
@@ -111,6 +138,9 @@ impl<'a> Jobs<'a> {
         };
         if let Some(problem) = problem {
             return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
+        }
+        if let Err(fault) = self.within_limits(&entry, action, &rules, &scope) {
+            return self.beyond_limits(entry.cidr, fault);
         }
         let check = self.check(Asked::of_job(&entry));
         let actor = self.actor.clone();
@@ -170,6 +200,33 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// Whether the limits of the client allow a job.
+    fn within_limits(
+        &self,
+        entry: &BatchRule,
+        action: PeerAction,
+        rules: &[ClaimRequest],
+        claims: &ClaimScope,
+    ) -> Result<(), Fault> {
+        scope::rails(self.call, Asked::of_job(entry))?;
+        match action {
+            PeerAction::Add => scope::add(self.call, rules, self.now),
+            PeerAction::Remove => rules.iter().try_for_each(|rule| {
+                let key = RuleKey::new(self.policy, rule.cidr);
+                scope::remove(self.call, key, claims.tag.as_ref())
+            }),
+        }
+    }
+
+    fn beyond_limits(&mut self, cidr: String, fault: Fault) {
+        let ApiError { code, message, .. } = fault.body;
+        // A client that is too fast is no affair of the audit log.
+        if code == ErrorCode::Forbidden {
+            self.forbidden.note(&message);
+        }
+        self.fail(Some(cidr), code, message);
+    }
+
     fn check(&mut self, asked: Asked<'_>) -> Option<Arc<GuardCheck<'a>>> {
         let is_same = |(force, guard, _): &(bool, Option<GuardRequest>, _)| {
             *force == asked.force && guard.as_ref() == asked.guard
@@ -196,10 +253,7 @@ impl<'a> Jobs<'a> {
         let index = self.seen;
         self.seen += 1;
         if rail.is_some() {
-            if self.guarded.0 == 0 {
-                self.guarded.1.clone_from(&message);
-            }
-            self.guarded.0 += 1;
+            self.guarded.note(&message);
         }
         self.failed(BatchFailure {
             index,
@@ -280,12 +334,8 @@ impl<'a> Jobs<'a> {
     /// Applies the remaining jobs, and has those that the rails refused in the audit log.
     fn end(&mut self) {
         self.apply();
-        let (count, first) = &self.guarded;
-        if *count > 0 {
-            let jobs = counted(*count, "job", "jobs");
-            let policy = self.policy;
-            tracing::warn!(target: "couic::audit", action = "refused", count, "{jobs} of a batch for {policy} refused by guard rails; the first: {first}");
-        }
+        self.guarded.audit(self.policy, "guard rails");
+        self.forbidden.audit(self.policy, "the client's limits");
     }
 
     /// Applies the remaining jobs and answers with the totals.

@@ -39,6 +39,7 @@ mod peer;
 mod peers;
 mod policy;
 mod routes;
+mod scope;
 mod serve;
 mod sets;
 mod shape;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use couic_common::{
     ApiError, CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, CONFIRM_WITHIN_HEADER, CONFIRM_WITHIN_MAX,
-    ErrorCode, ErrorDetail,
+    ErrorCode, ErrorDetail, Group,
 };
 use serde_json::Value;
 use utoipa::openapi::{
@@ -157,8 +157,9 @@ fn describe(
         access,
         doc,
         confirmable,
+        scoped,
         run: _,
-        verb: _,
+        verb,
     } = operation;
     let mut builder = OperationBuilder::new()
         .operation_id(Some(doc.id))
@@ -189,6 +190,9 @@ fn describe(
     if !matches!(access, Access::Open) {
         errors.push(401);
     }
+    if *verb != Verb::Get && may_have_limits(*access, *scoped) {
+        errors.push(403);
+    }
     builder = secured(builder, *access);
     errors.extend([500]);
     errors.sort_unstable();
@@ -207,6 +211,16 @@ fn describe(
         responses = responses.response(status.to_string(), error.response(status));
     }
     builder.responses(responses.build()).build()
+}
+
+/// Whether a client with limits gets past its group's rights, and may be refused by its limits.
+fn may_have_limits(access: Access, scoped: bool) -> bool {
+    match access {
+        Access::Open => false,
+        // Confirming changes no rules but the client's own.
+        Access::Any => !scoped,
+        Access::Rights(rights) => rights.iter().all(|right| right.is_of(Group::ClientRw)),
+    }
 }
 
 /// Adds who may call the operation.

@@ -12,7 +12,7 @@ use super::{
     confirm, entry_json,
     error::Fault,
     guard::{self, Asked},
-    list, validate,
+    list, scope, validate,
 };
 use couic_firewall::{
     confirm::Ticket,
@@ -24,7 +24,10 @@ use couic_firewall::{
 pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let policy = call.policy()?;
     let mut request: EntryRequest = body.json()?;
-    let claim = validate::entry(&request, call.firewall().now())?;
+    let now = call.firewall().now();
+    let claim = validate::entry(&request, now)?;
+    scope::rails(call, Asked::of(&request))?;
+    scope::add(call, std::slice::from_ref(&claim), now)?;
     let cidr = claim.cidr;
     let mapped = is_mapped(&request.cidr);
     let (check, actor) = (guard::check(call, Asked::of(&request)), call.actor()?);
@@ -61,8 +64,10 @@ pub(super) fn delete(call: &Call) -> Outcome {
     let key = RuleKey::new(policy, cidr);
     let tag = call.query("tag").map(tag_of_claim).transpose()?;
     let all_owners = call.all_owners()?;
-    let scope = ClaimScope { tag, all_owners };
     let (asked, actor) = (guard::in_query(call)?, call.actor()?);
+    scope::rails(call, Asked::from(&asked))?;
+    scope::remove(call, key, tag.as_ref())?;
+    let scope = ClaimScope { tag, all_owners };
     let check = guard::check(call, Asked::from(&asked));
     let change = Change::Remove(key, &scope, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], None)?;
@@ -131,6 +136,8 @@ pub(super) fn delete_by_tag(call: &Call) -> Outcome {
     let (policy, actor) = (call.policy()?, call.actor()?);
     let all_owners = call.all_owners()?;
     let asked = guard::in_query(call)?;
+    scope::rails(call, Asked::from(&asked))?;
+    let pattern = scope::within(call, pattern)?;
     let check = guard::check(call, Asked::from(&asked));
     let judged = Change::RemoveByTag(policy, &pattern, all_owners, &actor);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[judged], None)?;

@@ -136,6 +136,7 @@ const fn operation(verb: Verb, id: &'static str, access: Access, run: Run) -> Op
         access,
         run,
         confirmable: false,
+        scoped: false,
         doc,
     }
 }
@@ -156,6 +157,12 @@ impl Operation {
     /// Accepts `Couic-Confirm-Within`.
     const fn confirmable(mut self) -> Self {
         self.confirmable = true;
+        self
+    }
+
+    /// Asks [`super::scope`] before it changes rules, or changes none.
+    const fn scoped(mut self) -> Self {
+        self.scoped = true;
         self
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Operation {
     pub(super) run: Run,
     /// Whether it accepts `Couic-Confirm-Within`.
     pub(super) confirmable: bool,
+    /// Whether it asks for the limits of the client, which one with limits may not use otherwise unless it reads.
+    pub(super) scoped: bool,
     pub(super) doc: Doc,
 }
 

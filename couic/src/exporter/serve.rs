@@ -140,20 +140,20 @@ async fn scrape(api: Arc<Api>, format: Exposition) -> Answer {
 }
 
 /// Only of group monitoring: a token with more rights does not belong on a network in clear.
-fn authorize(api: &Api, headers: &HeaderMap) -> Result<(), &'static str> {
+fn authorize(api: &Api, headers: &HeaderMap) -> Result<(), String> {
     let token = bearer(headers)
         .ok_or("send Authorization: Bearer with the token of a client of group monitoring\n")?;
-    let who = api.clients.authenticate(&token);
-    let who = who.ok_or("no client has this token\n")?;
+    let who = api.clients.authenticate(&token, api.firewall.now());
+    let who = who.map_err(|refused| format!("{refused}\n"))?;
     if who.group == Group::Monitoring {
         return Ok(());
     }
     Err(
-        "this token is not of a client of group monitoring: make one with couicctl clients add -n prometheus -g monitoring\n",
+        "this token is not of a client of group monitoring: make one with couicctl clients add -n prometheus -g monitoring\n".to_owned(),
     )
 }
 
-fn text(status: StatusCode, message: &'static str) -> Answer {
+fn text(status: StatusCode, message: impl Into<Bytes>) -> Answer {
     with_type(status, "text/plain; charset=utf-8", message)
 }
 

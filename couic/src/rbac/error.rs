@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use couic_common::ClientName;
+use couic_common::{ClientName, time_left};
 
 /// Why clients could not be loaded or changed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,14 @@ pub enum RbacError {
         /// Its name.
         name: ClientName,
     },
+    /// Its limits cannot be.
+    #[error("{field} {message}")]
+    Limits {
+        /// The field, such as `limits.tags`.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Some client files cannot be used. The daemon does not start with half of its clients.
     #[error("{} client file(s) cannot be used:{}", .0.len(), Lines(.0))]
     Files(Vec<FileProblem>),
@@ -37,6 +45,27 @@ pub enum RbacError {
         path: PathBuf,
         /// The error of the system call.
         source: io::Error,
+    },
+}
+
+/// Why a token is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Nobody's, or one that was replaced.
+    #[error("no client has this token")]
+    Unknown,
+    /// All zeros, which the API shows in place of a token that it does not have.
+    #[error(
+        "this token is all zeros, which stands for one that is not shown: a token is shown once, when it is made (couicctl clients rotate NAME makes a new one)"
+    )]
+    Nil,
+    /// It was valid. Who holds it may know.
+    #[error("the token of the client {name} expired {} ago: couicctl clients rotate {name} makes a new one", time_left(*ago))]
+    Expired {
+        /// The client.
+        name: ClientName,
+        /// Seconds.
+        ago: u64,
     },
 }
 

@@ -1,6 +1,10 @@
 //! The rights of each group, as in the contract's table.
 
+use std::sync::Arc;
+
 use couic_common::{ClientName, Group};
+
+use super::Scope;
 
 /// A right that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,20 +52,33 @@ pub enum Right {
 }
 
 /// The authenticated client of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// The client's name.
     pub name: ClientName,
     /// Its group, which determines its rights.
     pub group: Group,
+    /// What it may change of what its group may, if not all. Shared by its tokens.
+    pub scope: Option<Arc<Scope>>,
+    /// When its token ends, Unix seconds.
+    pub expires: Option<u64>,
 }
 
 impl Identity {
-    /// Whether the client has that right.
+    /// Whether the client has that right. Its limits may still refuse a change.
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
+        right.is_of(self.group)
+    }
+}
+
+impl Right {
+    /// Whether the clients of a group have it.
+    #[must_use]
+    pub fn is_of(self, group: Group) -> bool {
         use Right as R;
-        match self.group {
+        let right = self;
+        match group {
             Group::Admin => true,
             Group::ClientRw => matches!(
                 right,
@@ -125,7 +142,13 @@ mod tests {
         for (right, row) in TABLE {
             for (group, expected) in Group::ALL.into_iter().zip(row) {
                 let name = "x".parse().unwrap();
-                let identity = Identity { name, group };
+                let (scope, expires) = (None, None);
+                let identity = Identity {
+                    name,
+                    group,
+                    scope,
+                    expires,
+                };
                 assert_eq!(identity.may(right), expected, "{group} {right:?}");
             }
         }

@@ -8,11 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::{ClientInfo, ClientName, Group};
+use couic_common::{ClientInfo, ClientName, Group, unix_seconds};
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
-use super::{FileProblem, Identity, RbacError, file, snapshot::Snapshot};
+use super::{
+    FileProblem, Identity, NewClient, RbacError, TokenError,
+    file::{self, render},
+    record::{Record, StoredToken, check_limits},
+    snapshot::Snapshot,
+};
 use couic_files::{advice, create_file, ensure_dir, refuses_data, replace_file};
 
 /// The client of couicctl. Created at the first start, and never deleted through the API.
@@ -43,6 +48,9 @@ impl ClientStore {
     /// no client is missing silently. If the disk cannot be written, a missing file is reported by
     /// [`ClientStore::problem`] and does not fail the start.
     ///
+    /// A file with a token in plain text, but for that of couicctl, is replaced by one with its hash: each at once or not
+    /// at all, so that a start that is killed leaves files of both kinds, and the next one goes on.
+    ///
     /// # Errors
     /// [`RbacError::Files`] lists every file that cannot be used; [`RbacError::Io`] for other errors of the disk.
     pub fn open(working_dir: &Path) -> Result<Self, RbacError> {
@@ -72,7 +80,41 @@ impl ClientStore {
             ensure_dir(&path, 0o700).map_err(failed("use the directory", &path))?;
         }
         self.clients = RwLock::new(load(&self.dir, working_dir)?);
-        self.create(protected(), Group::Admin).map(drop)
+        self.hash_tokens();
+        let couicctl = NewClient {
+            name: protected(),
+            group: Group::Admin,
+            limits: None,
+        };
+        self.create(couicctl, unix_seconds()).map(drop)
+    }
+
+    /// Replaces tokens in plain text by their hashes. A disk that cannot be written fails no start.
+    fn hash_tokens(&self) {
+        let plain: Vec<Record> = self.clients.read().plain().cloned().collect();
+        let mut done = Vec::new();
+        for record in plain.into_iter().filter(|r| r.name != protected()) {
+            let record = record.kept();
+            let path = self.path(&record.name);
+            match self.replace(&record) {
+                Ok(()) => {
+                    done.push(record.name.to_string());
+                    self.clients.write().hashed(record);
+                }
+                Err(error) => tracing::warn!(
+                    "the token of a client stays in plain text in its file, the next start tries again: cannot replace {}: {error}",
+                    path.display()
+                ),
+            }
+        }
+        if !done.is_empty() {
+            let names = done.join(", ");
+            tracing::info!(target: "couic::audit", action = "tokens_hashed", "client files have the hashes of their tokens instead of the tokens now, which stay valid: {names}");
+        }
+    }
+
+    fn replace(&self, record: &Record) -> io::Result<()> {
+        replace_file(&self.path(&record.name), 0o600, render(record)?.as_bytes())
     }
 
     /// The file that is missing because the disk could not be written at the start: without the client of couicctl the
@@ -82,13 +124,15 @@ impl ClientStore {
         self.problem.as_deref()
     }
 
-    /// The client with this token. Compares in constant time with the token of every client.
-    #[must_use]
-    pub fn authenticate(&self, token: &Uuid) -> Option<Arc<Identity>> {
-        self.clients
-            .read()
-            .authenticate(token, Instant::now())
-            .cloned()
+    /// The client with this token at `now`, Unix seconds. Compares in constant time with the token of every client.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn authenticate(&self, token: &Uuid, now: u64) -> Result<Arc<Identity>, TokenError> {
+        let clients = self.clients.read();
+        clients
+            .authenticate(token, Instant::now(), now)
+            .map(Arc::clone)
     }
 
     /// Every client, in the order of names.
@@ -100,50 +144,80 @@ impl ClientStore {
     /// One client.
     #[must_use]
     pub fn get(&self, name: &ClientName) -> Option<ClientInfo> {
-        self.clients.read().get(name)
+        self.clients.read().get(name).map(Record::info)
     }
 
-    /// Creates a client with a new token. Blocks until its file is on the disk.
+    /// Creates a client with a new token, which only this answer has, at `now`, Unix seconds. Blocks until its file is on
+    /// the disk.
     ///
     /// # Errors
-    /// [`RbacError::Exists`] if a client or a file of that name exists; [`RbacError::Io`].
-    pub fn create(&self, name: ClientName, group: Group) -> Result<ClientInfo, RbacError> {
+    /// [`RbacError::Exists`] if a client or a file of that name exists; [`RbacError::Limits`]; [`RbacError::Io`].
+    pub fn create(&self, client: NewClient, now: u64) -> Result<ClientInfo, RbacError> {
+        let NewClient {
+            name,
+            group,
+            limits,
+        } = client;
         let _changing = self.changes.lock();
         if self.clients.read().get(&name).is_some() {
             return Err(RbacError::Exists { name });
         }
+        check_limits(&name, group, limits.as_ref())?;
         let token = Uuid::new_v4();
-        let client = ClientInfo { name, group, token };
-        let path = self.path(&client.name);
-        match create_file(&path, 0o600, file::render(&client).as_bytes()) {
+        let record = Record {
+            name,
+            group,
+            token: StoredToken::Plain(token),
+            expires: None,
+            limits,
+        };
+        let record = record.with_token(token, now);
+        let path = self.path(&record.name);
+        let written = render(&record).and_then(|text| create_file(&path, 0o600, text.as_bytes()));
+        match written {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(RbacError::Exists { name: client.name });
+                return Err(RbacError::Exists { name: record.name });
             }
             Err(e) => return Err(failed("write", &path)(e)),
         }
-        self.clients.write().insert(client.clone());
-        Ok(client)
+        let token = Some(token);
+        let info = ClientInfo {
+            token,
+            ..record.info()
+        };
+        self.clients.write().insert(record);
+        Ok(info)
     }
 
-    /// Gives a client a new token. Blocks until its file is on the disk. The old token is accepted for `grace`, or until
-    /// the daemon ends.
+    /// Gives a client a new token at `now`, which only this answer has, with the lifetime of a new client's. Blocks until its
+    /// file is on the disk. The old token is accepted for `grace`, or until the daemon ends.
     ///
     /// # Errors
     /// [`RbacError::NotFound`] if there is none, [`RbacError::Io`].
-    pub fn rotate(&self, name: &ClientName, grace: Duration) -> Result<ClientInfo, RbacError> {
+    pub fn rotate(
+        &self,
+        name: &ClientName,
+        grace: Duration,
+        now: u64,
+    ) -> Result<ClientInfo, RbacError> {
         let _changing = self.changes.lock();
-        let known = self.clients.read().get(name);
-        let mut client = known.ok_or_else(|| RbacError::NotFound { name: name.clone() })?;
-        client.token = Uuid::new_v4();
-        let path = self.path(name);
-        replace_file(&path, 0o600, file::render(&client).as_bytes())
-            .map_err(failed("write", &path))?;
-        let now = Instant::now();
+        let known = self.clients.read().get(name).cloned();
+        let known = known.ok_or_else(|| RbacError::NotFound { name: name.clone() })?;
+        let token = Uuid::new_v4();
+        let record = known.with_token(token, now);
+        self.replace(&record)
+            .map_err(|e| failed("write", &self.path(name))(e))?;
+        let token = Some(token);
+        let info = ClientInfo {
+            token,
+            ..record.info()
+        };
+        let at = Instant::now();
         let mut clients = self.clients.write();
-        clients.expire(now);
-        clients.rotate(name, client.token, now + grace);
-        Ok(client)
+        clients.expire(at);
+        clients.rotate(record, at + grace);
+        Ok(info)
     }
 
     /// Deletes a client: its token is refused from now on.
@@ -191,7 +265,7 @@ fn load(dir: &Path, working_dir: &Path) -> Result<Snapshot, RbacError> {
     let owner = fs::metadata(working_dir)
         .map_err(failed("check", working_dir))?
         .uid();
-    let mut clients: Vec<(PathBuf, ClientInfo)> = Vec::new();
+    let mut clients: Vec<(PathBuf, Record)> = Vec::new();
     let mut problems = Vec::new();
     for path in client_files(dir)? {
         match read_one(&path, owner) {
@@ -240,7 +314,7 @@ fn is_unfinished(path: &Path) -> bool {
     })
 }
 
-fn read_one(path: &Path, owner: u32) -> Result<ClientInfo, String> {
+fn read_one(path: &Path, owner: u32) -> Result<Record, String> {
     let stem = path
         .file_stem()
         .map(|s| s.to_string_lossy())
@@ -252,8 +326,8 @@ fn read_one(path: &Path, owner: u32) -> Result<ClientInfo, String> {
     file::read(path, name, owner)
 }
 
-fn shared_tokens(clients: &[(PathBuf, ClientInfo)]) -> Vec<FileProblem> {
-    let mut by_token: Vec<_> = clients.iter().map(|(p, c)| (c.token, p)).collect();
+fn shared_tokens(clients: &[(PathBuf, Record)]) -> Vec<FileProblem> {
+    let mut by_token: Vec<_> = clients.iter().map(|(p, c)| (c.token.hash(), p)).collect();
     by_token.sort();
     by_token
         .windows(2)
@@ -271,3 +345,7 @@ fn shared_tokens(clients: &[(PathBuf, ClientInfo)]) -> Vec<FileProblem> {
 #[cfg(test)]
 #[path = "store_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "takeover_tests.rs"]
+mod takeover_tests;

@@ -27,6 +27,14 @@ fn with_files(files: &[(&str, u32, &str)]) -> TempDir {
     dir
 }
 
+fn new(text: &str, group: Group) -> NewClient {
+    NewClient {
+        name: name(text),
+        group,
+        limits: None,
+    }
+}
+
 fn client(token: &str) -> String {
     format!("token = \"{token}\"\ngroup = \"monitoring\"\n")
 }
@@ -54,7 +62,7 @@ fn the_first_start_creates_the_client_of_couicctl() {
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
     let again = ClientStore::open(dir.path()).unwrap();
     assert_eq!(again.list(), made, "the second start keeps the token");
-    let identity = again.authenticate(&made[0].token).unwrap();
+    let identity = again.authenticate(&made[0].token.unwrap(), 0).unwrap();
     assert_eq!(identity.name.as_str(), PROTECTED_CLIENT);
 }
 
@@ -62,19 +70,24 @@ fn the_first_start_creates_the_client_of_couicctl() {
 fn a_client_lives_from_its_creation_to_its_deletion_and_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let store = ClientStore::open(dir.path()).unwrap();
-    let made = store.create(name("web-1"), Group::ClientRo).unwrap();
+    let made = store.create(new("web-1", Group::ClientRo), 0).unwrap();
+    let token = made.token.unwrap();
+    let known = ClientInfo {
+        token: None,
+        ..made
+    };
     assert!(matches!(
-        store.create(name("web-1"), Group::Admin),
+        store.create(new("web-1", Group::Admin), 0),
         Err(RbacError::Exists { .. })
     ));
     let again = ClientStore::open(dir.path()).unwrap();
-    assert_eq!(again.get(&name("web-1")), Some(made.clone()));
-    assert_eq!(
-        again.authenticate(&made.token).unwrap().group,
-        Group::ClientRo
-    );
+    for store in [&store, &again] {
+        assert_eq!(store.get(&name("web-1")), Some(known.clone()));
+        let who = store.authenticate(&token, 0).unwrap();
+        assert_eq!(who.group, Group::ClientRo);
+    }
     again.delete(&name("web-1")).unwrap();
-    assert!(again.authenticate(&made.token).is_none());
+    assert!(again.authenticate(&token, 0).is_err());
     assert!(matches!(
         again.delete(&name("web-1")),
         Err(RbacError::NotFound { .. })
@@ -105,7 +118,7 @@ fn a_file_that_appeared_meanwhile_is_not_overwritten() {
     let path = dir.path().join("rbac/clients/web.toml");
     fs::write(&path, "by hand").unwrap();
     assert!(matches!(
-        store.create(name("web"), Group::Admin),
+        store.create(new("web", Group::Admin), 0),
         Err(RbacError::Exists { .. })
     ));
     assert_eq!(fs::read_to_string(&path).unwrap(), "by hand");
@@ -188,7 +201,7 @@ fn a_foreign_owner_is_refused() {
 fn debug_and_errors_hide_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let store = ClientStore::open(dir.path()).unwrap();
-    let token = store.list()[0].token;
+    let token = store.list()[0].token.unwrap();
     let shown = format!("{store:?} {:?}", store.list());
     for form in [token.to_string(), token.simple().to_string()] {
         assert!(!shown.contains(&form), "a token in Debug");

@@ -21,9 +21,12 @@ async fn a_new_client_has_a_valid_token() {
         .anonymous("GET", "/v1/drop")
         .header("authorization", &bearer);
     asked.send().await.is(200);
-    assert_eq!(test.get("/v1/client/web-1_A").await.is(200).json(), made);
+    // Shown once: a UUID that is none stands for it, for clients that were written for 1.0.
+    let mut hidden = made.clone();
+    hidden["token"] = json!("00000000-0000-0000-0000-000000000000");
+    assert_eq!(test.get("/v1/client/web-1_A").await.is(200).json(), hidden);
     let listed = test.get("/v1/client").await.is(200).json();
-    assert!(listed.as_array().unwrap().contains(&made));
+    assert!(listed.as_array().unwrap().contains(&hidden));
     let file = test.dir.path().join("rbac/clients/web-1_A.toml");
     assert!(file.exists());
     test.delete("/v1/client/web-1_A").await.is(204);
@@ -182,10 +185,37 @@ async fn a_token_is_replaced_and_the_old_one_has_its_grace() {
     assert_eq!(accepted, [401, 401, 200]);
     let file = test.dir.path().join("rbac/clients/web.toml");
     let text = std::fs::read_to_string(file).unwrap();
-    assert!(text.contains(third["token"].as_str().unwrap()), "{text}");
+    assert!(text.starts_with("token_sha256 = \""), "{text}");
+    for client in [&made, &second, &third] {
+        assert!(!text.contains(client["token"].as_str().unwrap()), "{text}");
+    }
     test.post("/v1/client/nobody/rotate", &json!({}))
         .await
         .is(404);
     test.post(rotate, &json!({"grace": 86_401})).await.is(422);
-    assert_eq!(test.get("/v1/client/web").await.is(200).json(), third);
+}
+
+#[tokio::test]
+async fn a_client_knows_itself_and_couicctl_keeps_its_token() {
+    let test = start();
+    let listed = test.get("/v1/client").await.is(200).json();
+    for client in listed.as_array().unwrap() {
+        let is_own = client["name"] == "admin";
+        assert_eq!(
+            client.get("own"),
+            is_own.then_some(&json!(true)),
+            "{client}"
+        );
+    }
+    // couicctl reads it from its file anyway.
+    let couicctl = test.get("/v1/client/couicctl").await.is(200).json();
+    let file = test.dir.path().join("rbac/clients/couicctl.toml");
+    let token = format!("token = {}\n", couicctl["token"]);
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with(&token));
+    let rotated = test.post("/v1/client/admin/rotate", &json!({"grace": 60}));
+    assert_eq!(rotated.await.is(200).json()["own"], true);
+    let rotated = test.post("/v1/client/couicctl/rotate", &json!({}));
+    let rotated = rotated.await.is(200).json();
+    let token = format!("token = {}\n", rotated["token"]);
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with(&token));
 }

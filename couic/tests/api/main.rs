@@ -23,6 +23,7 @@ mod peering;
 mod reasons;
 mod rights;
 mod routes;
+mod scopes;
 mod scrapes;
 mod sets;
 mod shipped;

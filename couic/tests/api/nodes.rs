@@ -49,8 +49,7 @@ impl Node {
         let all = peers.iter().map(|name| settings(name)).collect();
         let test = start_peering(all, Arc::new(SystemClock), Time::system());
         for name in peers {
-            let name = name.parse().unwrap();
-            test.api.clients.create(name, Group::Peering).unwrap();
+            test.create_client(name, Group::Peering);
         }
         let socket = test.dir.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -68,8 +67,7 @@ impl Node {
 
     /// The token of a client.
     fn token(&self, name: &str) -> Token {
-        let client = self.test.api.clients.get(&name.parse().unwrap());
-        Token::from(client.unwrap().token)
+        Token::from(self.test.token_of(name))
     }
 
     /// Connects to its peers, in their order.

@@ -3,8 +3,8 @@
 mod requests;
 
 use std::{
+    collections::HashMap,
     io,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,10 +15,10 @@ use couic::{
     logging::AuditFiles,
     metrics::MetricsRegistry,
     peering::{Engine, PeerSettings, Time},
-    rbac::ClientStore,
+    rbac::{ClientStore, NewClient},
     reporting::Notifiers,
 };
-use couic_common::{Group, Health, InterfaceHealth, Rail, XdpMode};
+use couic_common::{ClientName, Group, Health, InterfaceHealth, Rail, XdpMode};
 use couic_firewall::{
     confirm::Confirmations,
     dataplane::{Limits, MemoryPlane},
@@ -57,6 +57,8 @@ pub(crate) struct TestApi {
     pub(crate) dir: TempDir,
     pub(crate) plane: MemoryPlane,
     pub(crate) clock: Arc<ManualClock>,
+    /// Of the clients that were created here.
+    tokens: Mutex<HashMap<ClientName, Uuid>>,
     /// The source of health.
     pub(crate) health: Arc<Mutex<HealthSource>>,
 }
@@ -156,7 +158,7 @@ fn furnish(
         host: Host::new(dir.path(), None),
         firewall,
         sets,
-        clients: Arc::new(one_client_of_each_group(dir.path())),
+        clients: Arc::new(ClientStore::open(dir.path()).unwrap()),
         metrics: Arc::new(MetricsRegistry::new()),
         notifiers,
         peering,
@@ -168,22 +170,38 @@ fn furnish(
             found
         }),
     });
-    TestApi {
+    let test = TestApi {
         api,
         dir,
         plane,
         clock,
+        tokens: Mutex::default(),
         health,
+    };
+    for group in Group::ALL {
+        test.create_client(group.as_str(), group);
     }
+    test
 }
 
-fn one_client_of_each_group(working_dir: &Path) -> ClientStore {
-    let clients = ClientStore::open(working_dir).unwrap();
-    for group in Group::ALL {
-        let name = group.as_str().parse().unwrap();
-        clients.create(name, group).unwrap();
+impl TestApi {
+    /// Creates a client, whose token [`TestApi::token_of`] has.
+    pub(crate) fn create_client(&self, name: &str, group: Group) {
+        let name: ClientName = name.parse().unwrap();
+        let client = NewClient {
+            name: name.clone(),
+            group,
+            limits: None,
+        };
+        let made = self.api.clients.create(client, NOW).unwrap();
+        let token = made.token.unwrap();
+        self.tokens.lock().unwrap().insert(name, token);
     }
-    clients
+
+    pub(crate) fn token_of(&self, name: &str) -> Uuid {
+        let name: ClientName = name.parse().unwrap();
+        self.tokens.lock().unwrap()[&name]
+    }
 }
 
 pub(crate) fn healthy() -> Health {

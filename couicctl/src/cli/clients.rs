@@ -1,25 +1,33 @@
 //! `clients`: the tokens of the API.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use couic_common::{ClientName, Group, ROTATE_GRACE_MAX};
 
+use super::limits::LimitArgs;
 use crate::{complete, duration};
 
 /// Tokens.
 #[derive(Subcommand)]
 pub(crate) enum ClientsCommand {
     /// Create a client, and show its token
-    #[command(after_long_help = "Example:\n  couicctl clients add -n fail2ban -g clientrw")]
-    Add(NewClient),
+    #[command(after_long_help = "\
+Examples:
+  couicctl clients add -n fail2ban -g clientrw
+  couicctl clients add -n couicmon -g clientrw --policy drop --tag 'mon-*' --widest 24,48 --longest 7d \\
+    --token-file /etc/couicmon/token --owner couicmon
+
+The token is shown, or written, this once: the daemon keeps its hash. A client with limits changes rules one by one or in
+batches; set files and guard rails are closed to it. What its limits refuse is answered with 403, too many adds with 429.")]
+    Add(Box<NewClient>),
     /// List all clients
     List {
-        /// With their tokens
+        /// With the tokens that the daemon knows: that of couicctl, of an older daemon all
         #[arg(long)]
         show_tokens: bool,
     },
-    /// Show one client with its token
+    /// Show one client, its limits and when its token ends
     Inspect {
         /// Its name
         #[arg(add = complete::clients())]
@@ -41,6 +49,9 @@ A restart of the daemon ends the grace early. A client that is rotated again has
         /// How long the old token is accepted, up to 1d
         #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = grace)]
         grace: Duration,
+        /// Write the new token to this file instead, in place of the old one: its owner and mode stay
+        #[arg(long, value_name = "PATH")]
+        token_file: Option<PathBuf>,
     },
     /// Delete a client and revoke its token
     Delete {
@@ -59,6 +70,14 @@ pub(crate) struct NewClient {
     /// Its group, which determines its rights
     #[arg(short, long)]
     pub(crate) group: GroupArg,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Write the token to this new file, mode 0600, instead of showing it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The user that the file belongs to [default: who runs couicctl]
+    #[arg(long, value_name = "USER", requires = "token_file")]
+    pub(crate) owner: Option<String>,
 }
 
 /// The groups, as arguments.

@@ -3,6 +3,7 @@
 mod clients;
 mod entries;
 mod force;
+mod limits;
 mod log;
 mod notifiers;
 mod peers;
@@ -20,7 +21,7 @@ use couic_common::{ClientName, Policy};
 
 use crate::{complete, input::Network};
 
-pub(crate) use clients::ClientsCommand;
+pub(crate) use clients::{ClientsCommand, NewClient};
 pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, ExportArgs, ImportArgs, Label, ListArgs, SortKey,
     Which,

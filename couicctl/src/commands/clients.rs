@@ -1,26 +1,24 @@
 //! `couicctl clients`.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use couic_client::ClientError;
 use couic_common::{ClientInfo, ClientName};
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Context, own_token};
 use crate::{
-    cli::ClientsCommand,
+    cli::{ClientsCommand, NewClient},
     duration::remaining,
     failure::{Failure, print_warning},
     render,
+    token_file::TokenFile,
 };
 
 pub(super) async fn run(command: ClientsCommand, cx: &mut Context) -> Result<(), Failure> {
     match command {
-        ClientsCommand::Add(new) => {
-            let made = cx.client.create_client(&new.name, new.group.into()).await;
-            let made = made.map_err(|e| cx.failed(e))?;
-            cx.output.table(&made, || render::clients([&made], true))
-        }
+        ClientsCommand::Add(new) => add(&new, cx).await,
         ClientsCommand::List { show_tokens } => {
             let all = cx.client.clients().await.map_err(|e| cx.failed(e))?;
             list(&all, show_tokens, cx)
@@ -30,9 +28,13 @@ pub(super) async fn run(command: ClientsCommand, cx: &mut Context) -> Result<(),
                 Ok(one) => one,
                 Err(error) => return Err(unknown(&name, error, cx).await),
             };
-            cx.output.table(&one, || render::clients([&one], true))
+            show(&one, None, cx)
         }
-        ClientsCommand::Rotate { name, grace } => rotate(&name, grace, cx).await,
+        ClientsCommand::Rotate {
+            name,
+            grace,
+            token_file,
+        } => rotate(&name, grace, token_file.as_deref(), cx).await,
         ClientsCommand::Delete { name } => {
             if let Err(error) = cx.client.delete_client(&name).await {
                 return Err(unknown(&name, error, cx).await);
@@ -45,30 +47,117 @@ pub(super) async fn run(command: ClientsCommand, cx: &mut Context) -> Result<(),
     }
 }
 
+/// The token of a client that was made just now.
+pub(super) fn token_of(made: &ClientInfo) -> Result<Uuid, Failure> {
+    let missing = || {
+        Failure::Failed(format!(
+            "the daemon answered without the token of {}",
+            made.name
+        ))
+    };
+    made.token.ok_or_else(missing)
+}
+
+/// What can be wrong with the file comes before the client is made; a client whose token is lost is deleted.
+async fn add(new: &NewClient, cx: &mut Context) -> Result<(), Failure> {
+    let path = new.token_file.as_deref();
+    let file = path.map(|path| TokenFile::new(path, new.owner.as_deref()));
+    let (file, limits) = (file.transpose()?, new.limits.limits());
+    let made = (cx.client).create_limited_client(&new.name, new.group.into(), limits.as_ref());
+    let made = made.await.map_err(|e| cx.failed(e))?;
+    let kept = if made.limits == limits {
+        let token = token_of(&made)?;
+        file.map_or(Ok(()), |file| file.write(&format!("{token}\n")))
+    } else {
+        Err(Failure::Refused(
+            "the daemon is of a version without limits of clients".to_owned(),
+        ))
+    };
+    if let Err(failure) = kept {
+        return Err(match cx.client.delete_client(&new.name).await {
+            Ok(()) => failure.with("the client was not created"),
+            Err(_) => failure.with(&format!("delete it: couicctl clients delete {}", new.name)),
+        });
+    }
+    show(&made, path, cx)
+}
+
+/// One client. If its token is in a file, it is not shown.
+fn show(client: &ClientInfo, token_file: Option<&Path>, cx: &mut Context) -> Result<(), Failure> {
+    let now = cx.now();
+    let mut value = value(client, token_file.is_none())?;
+    if let Some(path) = token_file {
+        value["token_file"] = json!(path);
+    }
+    let table = || render::clients(&[client], token_file.is_none(), now);
+    cx.output.table(&value, table)?;
+    cx.output.flush()?;
+    let is_hidden = client.token.is_none();
+    match token_file {
+        Some(path) => print_warning(&format!("the token is in {}", path.display())),
+        None if is_hidden => print_warning(&not_shown(&client.name)),
+        None => {}
+    }
+    Ok(())
+}
+
+fn not_shown(name: impl std::fmt::Display) -> String {
+    format!(
+        "a token is shown once, when it is made: couicctl clients rotate {name} makes a new one"
+    )
+}
+
+/// As JSON, without what is not known.
+fn value(client: &ClientInfo, show_token: bool) -> Result<Value, Failure> {
+    let mut value = serde_json::to_value(client)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("own");
+        if !show_token || client.token.is_none() {
+            fields.remove("token");
+        }
+    }
+    Ok(value)
+}
+
 /// Tokens end up in scroll-back, logs and screenshots: they are shown only on request.
 fn list(all: &[ClientInfo], show_tokens: bool, cx: &mut Context) -> Result<(), Failure> {
-    if show_tokens {
-        return cx.output.table(all, || render::clients(all, true));
+    let values: Result<Vec<_>, _> = all.iter().map(|one| value(one, show_tokens)).collect();
+    let (shown, now): (Vec<_>, u64) = (all.iter().collect(), cx.now());
+    let table = || render::clients(&shown, show_tokens, now);
+    cx.output.table(&values?, table)?;
+    if show_tokens && all.iter().any(|client| client.token.is_none()) {
+        cx.output.flush()?;
+        print_warning(&not_shown("NAME"));
     }
-    let hidden: Vec<_> = all
-        .iter()
-        .map(|client| json!({"name": client.name, "group": client.group}))
-        .collect();
-    cx.output.table(&hidden, || render::clients(all, false))
+    Ok(())
 }
 
 /// A new token. If it is couicctl's own, the file that it comes from gets it before anything is shown.
-async fn rotate(name: &ClientName, grace: Duration, cx: &mut Context) -> Result<(), Failure> {
+async fn rotate(
+    name: &ClientName,
+    grace: Duration,
+    path: Option<&Path>,
+    cx: &mut Context,
+) -> Result<(), Failure> {
+    let file = path
+        .map(|path| TokenFile::replacing(path, None))
+        .transpose()?;
     let old = match cx.client.client(name).await {
         Ok(old) => old,
         Err(error) => return Err(unknown(name, error, cx).await),
     };
-    let own = own_token::is(&old.token, cx);
+    let own = old.own || old.token.is_some_and(|token| own_token::is(&token, cx));
     let made = cx.client.rotate_client(name, grace.as_secs()).await;
     let made = made.map_err(|e| cx.failed(e))?;
-    let written = own.then(|| own_token::replace(&old.token, &made.token, cx));
-    cx.output.table(&made, || render::clients([&made], true))?;
-    cx.output.flush()?;
+    let token = token_of(&made)?;
+    let written = own.then(|| own_token::replace(&token, cx));
+    let kept = file.map(|file| file.write(&format!("{token}\n")));
+    // A token that is not in its file is shown: the old one ends.
+    let in_file = path.filter(|_| kept.as_ref().is_some_and(Result::is_ok));
+    show(&made, in_file, cx)?;
+    if let Some(Err(failure)) = kept {
+        return Err(failure.hint("the new token is shown above: write it there by hand"));
+    }
     let old = match grace.as_secs() {
         0 => "is refused from now on".to_owned(),
         seconds => format!("is accepted for {}", remaining(seconds, 0)),

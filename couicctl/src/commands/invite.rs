@@ -46,7 +46,7 @@ pub(super) async fn run(args: InviteArgs, cx: &mut Context) -> Result<(), Failur
         port: args.port,
         tls: !args.plain,
         ca,
-        token: made.token.to_string(),
+        token: super::clients::token_of(&made)?.to_string(),
         toml: String::new(),
     };
     invitation.toml = table(&invitation);
@@ -81,7 +81,7 @@ async fn client(name: &ClientName, rotate: bool, cx: &Context) -> Result<ClientI
         Ok(_) => {
             return Err(Failure::Refused(format!(
                 "the client {name} exists already, as after an earlier invitation\n  --rotate gives it a new token and \
-                 revokes the old one; couicctl clients inspect {name} shows the one that it has"
+                 revokes the old one, which is not shown again"
             )));
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     config::{Settings, Target},
     connect,
     failure::Failure,
+    token_file::TokenFile,
 };
 
 /// Applies all steps, and prints each when it is done unless `quiet`.
@@ -69,10 +70,14 @@ impl Daemon {
                 let status = self.client()?.reload_sets().await;
                 status.map(drop).map_err(|e| Failure::from(e).text())
             }
-            Step::Monitoring => {
+            Step::Monitoring { token } => {
+                let file = TokenFile::replacing(token, None).map_err(|e| e.text())?;
                 let name = "monitoring".parse().map_err(|_| String::new())?;
                 let made = self.client()?.create_client(&name, Group::Monitoring).await;
-                made.map(drop).map_err(|e| Failure::from(e).text())
+                let made = made.map_err(|e| Failure::from(e).text())?;
+                let token = made.token.unwrap_or_default();
+                file.write(&format!("{token}\n"))
+                    .map_err(|e| format!("{}\nrun couicctl clients rotate monitoring", e.text()))
             }
         }
     }

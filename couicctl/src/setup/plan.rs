@@ -237,7 +237,8 @@ impl Plan {
             return;
         }
         if host.daemon.runs || self.steps.contains(&Step::Start) {
-            self.steps.push(Step::Monitoring);
+            let token = host.config.with_file_name("monitoring.token");
+            self.steps.push(Step::Monitoring { token });
         } else {
             self.notes.push(
                 "the client monitoring can be created once the daemon runs: couicctl clients add -n monitoring -g monitoring".into(),

@@ -39,7 +39,10 @@ pub(super) enum Step {
     /// Let fail2ban read its configuration again.
     Fail2ban,
     /// Create the client that may read statistics.
-    Monitoring,
+    Monitoring {
+        /// The file that its token is written to.
+        token: PathBuf,
+    },
 }
 
 impl fmt::Display for Step {
@@ -60,7 +63,11 @@ impl fmt::Display for Step {
             ),
             Self::Reload => f.write_str("apply the set files (couicctl reload)"),
             Self::Fail2ban => f.write_str("reload fail2ban (fail2ban-client reload)"),
-            Self::Monitoring => f.write_str("create the client monitoring; its token is in rbac/clients/monitoring.toml of the working directory"),
+            Self::Monitoring { token } => write!(
+                f,
+                "create the client monitoring, with its token in {} (0600)",
+                token.display()
+            ),
         }
     }
 }

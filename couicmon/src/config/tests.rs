@@ -291,3 +291,22 @@ fn files_of_the_directory_are_read_in_the_order_of_names() {
         .to_string();
     assert!(told.contains("none: cannot be read"), "{told}");
 }
+
+/// What the documents show is read as it stands there. Fragments get what they leave out.
+#[test]
+fn the_examples_of_the_documents_are_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/couicmon.md");
+    let page = fs::read_to_string(path).unwrap();
+    let examples: Vec<&str> = (page.split("```toml\n").skip(1))
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() >= 6, "{}", examples.len());
+    for example in examples {
+        let mut text = example.to_owned();
+        if !example.contains("[source.") && !example.contains("presets =") {
+            text.push_str(WEB);
+        }
+        let config = parse(&[("couicmon.toml", &text)]).map_err(|told| format!("{text}\n{told}"));
+        assert!(config.unwrap().rules().is_some());
+    }
+}

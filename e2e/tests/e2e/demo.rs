@@ -4,11 +4,12 @@ use std::process::Command;
 
 use couic_e2e::{Frame, Lab};
 
-#[test]
-fn the_demo_succeeds() {
+use crate::couicmon::servers::is_there;
+
+fn succeeds(name: &str) {
     let Some(lab) = Lab::quiet() else { return };
     let couic = lab.binary("couic");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/demo");
+    let script = format!("{}/../scripts/{name}", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(script)
         .env("COUIC_BIN_DIR", couic.parent().expect("a directory"))
         .env_remove("SSH_CONNECTION")
@@ -18,6 +19,18 @@ fn the_demo_succeeds() {
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{complained}");
     assert!(said.ends_with("Nothing is left behind.\n"), "{said}");
+}
+
+#[test]
+fn the_demo_succeeds() {
+    succeeds("demo");
+}
+
+#[test]
+fn the_demo_of_couicmon_succeeds() {
+    if is_there("nginx", "-v") {
+        succeeds("demo-couicmon");
+    }
 }
 
 #[test]

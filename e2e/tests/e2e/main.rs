@@ -3,6 +3,7 @@
 mod attach;
 mod audit;
 mod bpffs;
+mod couicmon;
 mod counters;
 mod demo;
 mod expiry;

@@ -134,6 +134,8 @@ impl Held {
 
     /// Takes what is older than everything here, as if it had come first.
     pub(crate) fn put_below(&mut self, older: Self, now: u64) {
+        self.dropped += older.dropped;
+        self.expired += older.expired;
         for slot in older.slots.into_values() {
             let Slot { key, end, due, .. } = *slot;
             let place = self.places.get(&key).copied();

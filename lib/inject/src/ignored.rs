@@ -63,7 +63,7 @@ pub(crate) async fn watch(state: &State, daemon: &Daemon) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let (client, token) = daemon.client();
-        let pause = match read(&client).await {
+        let pause = match read(&client, MOST_IGNORED).await {
             Ok(ignored) => {
                 backoff.succeeded();
                 state.counts.lock().reading.works();
@@ -95,7 +95,7 @@ fn problem(error: &ClientError) -> String {
     }
 }
 
-async fn read(client: &Client) -> Result<Ignored, ClientError> {
+pub(crate) async fn read(client: &Client, most: usize) -> Result<Ignored, ClientError> {
     let query = ListQuery {
         owners: true,
         ..ListQuery::default()
@@ -103,7 +103,7 @@ async fn read(client: &Client) -> Result<Ignored, ClientError> {
     let mut entries = client.stream_entries(Policy::Ignore, &query).await?;
     let mut ignored = Ignored::default();
     while let Some(entry) = entries.try_next().await? {
-        if ignored.nets.len() == MOST_IGNORED {
+        if ignored.nets.len() == most {
             ignored.cut = true;
             break;
         }

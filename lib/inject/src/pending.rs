@@ -3,7 +3,11 @@
 //! The file is whole or absent, and its checksum tells a damaged one: that is renamed and nothing of it is used, since a
 //! damaged rule might ban the wrong network.
 
-use std::{fmt, fs, io, path::Path};
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    path::Path,
+};
 
 use couic_common::{counted, unix_seconds};
 use parking_lot::Mutex;
@@ -18,6 +22,9 @@ use crate::{
 
 /// The first word of the file, with its version.
 const MAGIC: &str = "couic-inject-1";
+
+/// The length of the first line: `MAGIC COUNT CHECKSUM`, with ten and eight digits.
+const HEAD: usize = MAGIC.len() + 21;
 
 /// The largest file.
 const LARGEST: u64 = 512 << 20;
@@ -130,7 +137,7 @@ impl fmt::Debug for Pending {
 
 /// Writes what is held to a file.
 pub(crate) fn save(held: &Mutex<Held>, path: &Path) -> io::Result<()> {
-    let (mut body, mut lines, mut next) = (Vec::new(), 0_u64, 0);
+    let (mut bytes, mut lines, mut next) = (vec![0; HEAD], 0_u64, 0);
     loop {
         let (slots, behind) = held.lock().range(next, CHUNK);
         if slots.is_empty() {
@@ -138,14 +145,16 @@ pub(crate) fn save(held: &Mutex<Held>, path: &Path) -> io::Result<()> {
         }
         next = behind;
         for slot in &slots {
-            lines += write(&mut body, slot)?;
+            lines += write(&mut bytes, slot)?;
         }
     }
     if lines == 0 {
         return couic_files::remove_file(path);
     }
-    let head = format!("{MAGIC} {lines} {:08x}\n", crc32fast::hash(&body));
-    couic_files::replace_file(path, MODE, &[head.as_bytes(), &body].concat())
+    let (head, body) = bytes.split_at_mut(HEAD);
+    let mut head = &mut *head;
+    writeln!(head, "{MAGIC} {lines:010} {:08x}", crc32fast::hash(body))?;
+    couic_files::replace_file(path, MODE, &bytes)
 }
 
 fn write(body: &mut Vec<u8>, slot: &Slot) -> io::Result<u64> {

@@ -122,12 +122,12 @@ impl Sender {
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Waits. The wish to stop ends the wait: the deadline may be near.
+    /// Waits. The wish to stop ends the wait, and the next ones begin short again: the deadline may be near.
     async fn rest(&mut self, pause: Duration) {
         if self.stop.borrow_and_update().is_some() {
-            return sleep(pause).await;
+            sleep(pause).await;
+        } else if timeout(pause, self.stop.changed()).await.is_ok() {
+            self.backoff.succeeded();
         }
-        // Either end is fine.
-        let _ = timeout(pause, self.stop.changed()).await;
     }
 }

@@ -131,6 +131,7 @@ pub(super) static PATHS: &[Path] = &[
             .body(array_or_lines::<BatchJob>())
             .query(&[ALL_OWNERS])
             .errors(&[400, 413])
+            .scoped()
             .confirmable()],
     ),
     path(
@@ -149,6 +150,7 @@ pub(super) static PATHS: &[Path] = &[
                 .answers(204, Shape::Empty)
                 .query(OF_DELETE)
                 .errors(&[400, 404, 422])
+                .scoped()
                 .confirmable(),
         ],
     ),
@@ -166,7 +168,8 @@ pub(super) static PATHS: &[Path] = &[
                 .summary("Adds an entry; 409 if it exists")
                 .answers(201, json::<Entry>())
                 .body(json::<EntryRequest>())
-                .errors(&[400, 409, 413, 422])
+                .errors(&[400, 409, 413, 422, 429])
+                .scoped()
                 .confirmable(),
             delete(
                 "delete_entries",
@@ -177,6 +180,7 @@ pub(super) static PATHS: &[Path] = &[
             .answers(200, json::<RemovedByTag>())
             .query(BY_TAG)
             .errors(&[400, 422])
+            .scoped()
             .confirmable(),
         ],
     ),

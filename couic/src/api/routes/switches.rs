@@ -39,7 +39,8 @@ pub(super) static PATHS: &[Path] = &[
             post("confirm_all", Access::Any, Run::Blocking(confirm::all))
                 .summary("Confirms every change of the client; 404 if none waits")
                 .answers(200, json::<Confirmed>())
-                .errors(&[404, 422, 503]),
+                .errors(&[404, 422, 503])
+                .scoped(),
         ],
     ),
     path(
@@ -48,11 +49,13 @@ pub(super) static PATHS: &[Path] = &[
             post("confirm", Access::Any, Run::Blocking(confirm::one))
                 .summary("Confirms one change: it stays. An admin may confirm any client's")
                 .answers(200, json::<Confirmed>())
-                .errors(&[404, 422, 503]),
+                .errors(&[404, 422, 503])
+                .scoped(),
             delete("undo", Access::Any, Run::Blocking(confirm::undo))
                 .summary("Undoes one change at once")
                 .answers(200, json::<RevertedChange>())
-                .errors(&[404, 422]),
+                .errors(&[404, 422])
+                .scoped(),
         ],
     ),
 ];

@@ -28,10 +28,7 @@ async fn unread_answers_with_rules_are_few_for_each_client() {
     let wall = u64::try_from(couic_common::unix_time().as_millis()).unwrap();
     let from = json!({"node": "000000aa00000001", "wall": wall, "protocol": 2});
     let body = json!({"from": from, "leaves": [[0, 65_535]]}).to_string();
-    let token = |name: &str| {
-        let client = node.test.api.clients.get(&name.parse().unwrap()).unwrap();
-        client.token.to_string()
-    };
+    let token = |name: &str| node.test.token_of(name).to_string();
     let head = format!(
         "Authorization: Bearer {}\r\nContent-Type: application/json\r\n",
         token("evil")

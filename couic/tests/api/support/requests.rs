@@ -57,8 +57,7 @@ pub(crate) struct Asked<'a> {
 
 impl TestApi {
     pub(crate) fn token(&self, group: Group) -> Uuid {
-        let name = group.as_str().parse().unwrap();
-        self.api.clients.get(&name).unwrap().token
+        self.token_of(group.as_str())
     }
 
     /// A request without a token.
@@ -164,10 +163,12 @@ fn check_error(status: u16, kind: Option<&str>, reply: &Reply) {
     let codes: &[&str] = match status {
         400 | 408 | 413 | 415 => &["bad_request"],
         401 => &["unauthorized"],
+        403 => &["forbidden"],
         404 => &["not_found", "peering_off"],
         405 => &["not_implemented"],
         409 => &["conflict"],
         422 => &["invalid", "processing", "bad_request"],
+        429 => &["rate_limited"],
         500 | 503 => &["internal"],
         other => panic!("{other} is not a status of the contract: {error}"),
     };

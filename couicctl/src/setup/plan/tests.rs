@@ -59,7 +59,7 @@ fn applied(mut host: Host, plan: &Plan) -> Host {
             Step::Start => (host.daemon.runs, host.enabled) = (true, true),
             Step::Restart => host.daemon.runs = true,
             Step::Enable => host.enabled = true,
-            Step::Monitoring => host.daemon.has_monitoring = true,
+            Step::Monitoring { .. } => host.daemon.has_monitoring = true,
             Step::Reload | Step::Fail2ban => {}
         }
     }

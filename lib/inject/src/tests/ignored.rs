@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use couic_testkit::{LONG, Reply, until};
 
 use super::{daemon::error, *};
-use crate::Ignored;
+use crate::{Ignored, daemon::Daemon, ignored::read};
 
 const LIST: &str = r#"{"creation":1,"cidr":"10.0.0.0/8","tag":"office","expiration":0,"owners":[{"kind":"client","name":"couicctl","tag":"office","expiration":0}]}
 {"creation":1,"cidr":"192.0.2.0/24","tag":"cdn.couic","expiration":0,"owners":[{"kind":"set","name":"cdn","tag":"cdn.couic","expiration":0},{"kind":"set","name":"bots","tag":"bots.couic","expiration":0}]}
@@ -62,4 +62,19 @@ fn a_list_that_breaks_off_is_not_taken_and_read_again() {
     until("the list is read", LONG, || injector.ignored());
     assert_eq!(injector.figures().ignored_problem, None);
     end(injector);
+}
+
+#[test]
+fn a_list_beyond_the_bound_is_cut_and_says_so() {
+    let fake = Fake::new();
+    fake.world.lock().ignore = Reply::text(200, "application/x-ndjson", LIST);
+    let (client, _) = Daemon::new(fake.config()).unwrap().client();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for (most, len, cut) in [(2, 2, true), (3, 3, false)] {
+        let found = runtime.block_on(read(&client, most)).unwrap();
+        assert_eq!((found.nets.len(), found.cut), (len, cut));
+    }
 }

@@ -1,0 +1,107 @@
+//! From a request to a dropped packet: real web servers of Debian write their logs, couicmon reads them, the daemon drops
+//! the offender by XDP, and nobody else.
+
+mod outages;
+mod proxied;
+pub(crate) mod servers;
+mod syslog;
+mod web;
+
+use std::collections::BTreeSet;
+
+use couic_e2e::{Daemon, HOST_V4, Lab, OUTSIDE_V4, until};
+use couic_testkit::LONG;
+
+/// Who must be banned; who is named by the offender; and who behaves.
+const OFFENDER: &str = "198.51.100.66";
+const NAMED: &str = "203.0.113.50";
+const VISITOR: &str = "203.0.113.10";
+
+/// Twelve pages that no server has.
+const SCAN: [&str; 12] = [
+    "/.env",
+    "/.git/config",
+    "/admin.php",
+    "/backup.zip",
+    "/cgi-bin/x",
+    "/db.sql",
+    "/old/",
+    "/phpinfo.php",
+    "/server-status",
+    "/shell.php",
+    "/test.php",
+    "/wp-config.php",
+];
+
+/// Ten distinct missing pages are allowed.
+fn scan_jail() -> String {
+    "[jail.scan]\nsource = \"web\"\nstatus = [404]\ndistinct = \"path\"\nrate = \"10 per 100s\"\nban = \"10m\"\n".to_owned()
+}
+
+/// A lab whose outside has all addresses of two networks.
+fn crowded() -> Option<Lab> {
+    let lab = Lab::addressed()?;
+    for network in ["198.51.100.0/24", "203.0.113.0/24"] {
+        lab.outside
+            .run("ip", &["route", "add", "local", network, "dev", "lo"]);
+        lab.host
+            .run("ip", &["route", "add", network, "via", OUTSIDE_V4]);
+    }
+    Some(lab)
+}
+
+/// The statuses of requests of one address, one after the other, up to the first that is not answered within a second.
+fn ask(lab: &Lab, source: &str, paths: &[&str], options: &[&str]) -> Vec<u16> {
+    let urls: Vec<String> = paths
+        .iter()
+        .map(|path| format!("http://{HOST_V4}{path}"))
+        .collect();
+    ask_urls(lab, source, &urls, options)
+}
+
+fn ask_urls(lab: &Lab, source: &str, urls: &[String], options: &[&str]) -> Vec<u16> {
+    let mut args = vec![
+        "-s",
+        "-w",
+        "%{http_code}\n",
+        "--max-time",
+        "1",
+        "--fail-early",
+        "--path-as-is",
+        "--interface",
+        source,
+    ];
+    args.extend(options);
+    args.extend(urls.iter().flat_map(|url| ["-o", "/dev/null", url]));
+    let output = lab.outside.output("curl", &args);
+    let statuses = String::from_utf8_lossy(&output.stdout);
+    statuses
+        .lines()
+        .map_while(|code| code.parse().ok().filter(|code| *code != 0))
+        .collect()
+}
+
+fn until_dropped(lab: &Lab, source: &str) {
+    until(&format!("{source} is dropped"), LONG, || {
+        (!lab.ping_from(HOST_V4, Some(source))).then_some(())
+    });
+}
+
+/// All sources that are dropped.
+fn banned(daemon: &Daemon<'_>) -> BTreeSet<String> {
+    let rules = daemon.api().get("/v1/drop");
+    let cidr = |rule: &serde_json::Value| rule["cidr"].as_str().map(str::to_owned);
+    rules
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(cidr)
+        .collect()
+}
+
+fn only(sources: &[&str]) -> BTreeSet<String> {
+    sources
+        .iter()
+        .map(|source| format!("{source}/32"))
+        .collect()
+}
