@@ -51,7 +51,7 @@ mod tests {
     fn many_stars_take_no_exponential_time() {
         let text = "a".repeat(4_096);
         assert!(!glob_matches(&("a*".repeat(64) + "b"), &text));
-        assert!(glob_matches(&"a*".repeat(64), &text));
+        assert!(glob_matches("a*".repeat(64), &text));
     }
 
     proptest! {
