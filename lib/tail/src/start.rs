@@ -61,6 +61,8 @@ pub enum TailError {
     System(#[from] io::Error),
 }
 
+type Run = Box<dyn FnOnce(&Stop) -> io::Result<()> + Send>;
+
 /// A source that runs.
 #[derive(Debug)]
 pub struct Handle {
@@ -105,7 +107,7 @@ pub fn start(
     let counters = Arc::new(Counters::default());
     let output = Output::new(sink, Arc::clone(&counters));
     let state = options.state_dir.join(format!("{name}.tail.json"));
-    let run: Box<dyn FnOnce(&Stop) -> io::Result<()> + Send> = match source {
+    let run: Run = match source {
         Source::File { patterns } => {
             let patterns = check_patterns(patterns, &options)?;
             Box::new(move |stop| Files::new(patterns, options, state, output)?.run(stop))

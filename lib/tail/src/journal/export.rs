@@ -195,11 +195,14 @@ mod tests {
 
     use super::*;
 
-    fn parse(chunks: &[&[u8]]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+    /// Cursors and messages.
+    type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+    fn parse(chunks: &[&[u8]]) -> Result<Pairs, Malformed> {
         let (mut export, mut found) = (Export::default(), Vec::new());
         for chunk in chunks {
             export.push(chunk, |entry| {
-                found.push((entry.cursor.clone(), entry.message.clone()))
+                found.push((entry.cursor.clone(), entry.message.clone()));
             })?;
         }
         Ok(found)
