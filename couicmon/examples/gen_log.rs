@@ -155,7 +155,7 @@ fn request(told: &Told, rng: &mut fastrand::Rng) -> (&'static str, String, u16, 
         Kind::Flood => ("GET", format!("/search?q={}", rng.u32(..)), 200, 9_120),
         Kind::Scan => (
             "GET",
-            format!("{}?{}", pick(&SECRETS, rng), told.number),
+            format!("/{:x}{}", told.number, pick(&SECRETS, rng)),
             404,
             162,
         ),
@@ -179,7 +179,7 @@ fn combined(out: &mut dyn Write, told: &Told, rng: &mut fastrand::Rng) -> io::Re
     let (day, time) = (Day(told.second), Clock(told.second));
     writeln!(
         out,
-        "{} - - [{day}/2026:{time} +0000] \"{method} {path} HTTP/1.1\" {status} {bytes} \"https://www.example.org/\" \"{}\"",
+        "{} - - [{day}/2026:{time} +0000] \"{method} {path} HTTP/1.1\" {status} {bytes} \"https://www.example.org/blog/2026/10/\" \"{}\"",
         told.addr,
         agent(told)
     )
@@ -190,7 +190,7 @@ fn caddy(out: &mut dyn Write, told: &Told, rng: &mut fastrand::Rng) -> io::Resul
     let millis = told.number % 1_000;
     writeln!(
         out,
-        r#"{{"level":"info","ts":{}.{millis:03},"logger":"http.log.access.log0","msg":"handled request","request":{{"remote_ip":"{addr}","remote_port":"{port}","client_ip":"{addr}","proto":"HTTP/2.0","method":"{method}","host":"www.example.org","uri":"{uri}","headers":{{"User-Agent":["{agent}"],"Accept":["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],"Accept-Encoding":["gzip, deflate, br, zstd"],"Accept-Language":["de,en-US;q=0.7,en;q=0.3"],"Referer":["https://www.example.org/"]}},"tls":{{"resumed":false,"version":772,"cipher_suite":4865,"proto":"h2","server_name":"www.example.org"}}}},"bytes_read":0,"user_id":"","duration":0.{millis:03}912,"size":{size},"status":{status},"resp_headers":{{"Server":["Caddy"],"Content-Type":["text/html; charset=utf-8"]}}}}"#,
+        r#"{{"level":"info","ts":{}.{millis:03},"logger":"http.log.access.log0","msg":"handled request","request":{{"remote_ip":"{addr}","remote_port":"{port}","client_ip":"{addr}","proto":"HTTP/2.0","method":"{method}","host":"www.example.org","uri":"{uri}","headers":{{"User-Agent":["{agent}"],"Accept":["*/*"],"Accept-Encoding":["gzip, deflate, br, zstd"],"Accept-Language":["de,en-US;q=0.7,en;q=0.3"],"Referer":["https://www.example.org/"]}},"tls":{{"resumed":false,"version":772,"cipher_suite":4865,"proto":"h2","server_name":"www.example.org"}}}},"bytes_read":0,"user_id":"","duration":0.{millis:03}912,"size":{size},"status":{status},"resp_headers":{{"Server":["Caddy"],"Content-Type":["text/html"]}}}}"#,
         START + told.second,
         addr = told.addr,
         port = 1_024 + told.number % 64_000,

@@ -5,6 +5,33 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use couic_build_info::{LONG_VERSION, VERSION};
 
+const PRESETS: &str = "\
+Examples:
+  couicmon presets
+  couicmon presets nginx";
+
+const REPLAY: &str = "\
+Examples:
+  couicmon replay --preset nginx /var/log/nginx/access.log.1
+  couicmon replay --jail login --bans /var/log/nginx/access.log.2.gz /var/log/nginx/access.log.1
+  journalctl -u ssh -o short-iso | couicmon replay --preset sshd --max-collateral 0 -
+
+Exit codes:
+  0   success
+  1   a file cannot be read
+  3   the collateral is above --max-collateral
+  64  the configuration or an argument is invalid";
+
+const EXPLAIN: &str = "\
+Examples:
+  couicmon explain \"$(tail -1 /var/log/nginx/access.log)\"
+  couicmon explain --preset sshd 'Failed password for root from 192.0.2.1 port 22 ssh2'";
+
+const FAIL2BAN: &str = "\
+Examples:
+  couicmon import fail2ban > /etc/couicmon/couicmon.d/fail2ban.toml
+  couicmon import fail2ban old/jail.local --filters old/filter.d";
+
 /// Watches logs, finds who floods, scans and guesses passwords, and has Couic drop them.
 ///
 /// Without a command, runs the service. Logs go to stderr; COUICMON_LOG=debug logs more. Exit codes: 0 success,
@@ -38,11 +65,7 @@ pub(crate) enum Command {
     /// Show who writes the most lines, from the running couicmon
     Top(Top),
     /// List the presets, or print one
-    ///
-    /// Examples:
-    ///   couicmon presets
-    ///   couicmon presets nginx
-    #[command(verbatim_doc_comment)]
+    #[command(after_long_help = PRESETS)]
     Presets {
         /// The preset to print
         name: Option<String>,
@@ -57,14 +80,9 @@ pub(crate) enum Command {
 /// Show what the jails would have banned, from files of log lines
 ///
 /// Nothing is banned, and no daemon is needed. Time is that of the lines. Compressed files (gzip) are read, too; give
-/// rotated files in the order of time. Exit code 3: the collateral is above --max-collateral.
-///
-/// Examples:
-///   couicmon replay --preset nginx /var/log/nginx/access.log.1
-///   couicmon replay --jail login --bans /var/log/nginx/access.log.2.gz /var/log/nginx/access.log.1
-///   journalctl -u ssh -o short-iso | couicmon replay --preset sshd --max-collateral 0 -
+/// rotated files in the order of time.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = REPLAY)]
 pub(crate) struct Replay {
     /// Log files; - is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -103,12 +121,8 @@ pub(crate) struct Reading {
 /// Show what a line says, and for each jail whether it counts and why not
 ///
 /// Without --source and --format, all sources of the configuration are tried, then all formats.
-///
-/// Examples:
-///   couicmon explain "$(tail -1 /var/log/nginx/access.log)"
-///   couicmon explain --preset sshd 'Failed password for root from 192.0.2.1 port 22 ssh2'
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXPLAIN)]
 pub(crate) struct Explain {
     /// The line
     pub(crate) line: OsString,
@@ -142,11 +156,7 @@ pub(crate) enum Import {
     ///
     /// Reads jail.conf, jail.d and jail.local beside the named file, too. What has no translation (look-around, back
     /// references, several lines) is named on stderr, with the preset to use instead.
-    ///
-    /// Examples:
-    ///   couicmon import fail2ban > /etc/couicmon/couicmon.d/fail2ban.toml
-    ///   couicmon import fail2ban old/jail.local --filters old/filter.d
-    #[command(verbatim_doc_comment)]
+    #[command(after_long_help = FAIL2BAN)]
     Fail2ban {
         /// The jails
         #[arg(value_name = "FILE", default_value = "/etc/fail2ban/jail.local")]

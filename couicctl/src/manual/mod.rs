@@ -22,6 +22,8 @@ use roff::{Sections, escaped};
 mod couic;
 #[path = "../../../couic-report/src/args.rs"]
 mod couic_report;
+#[path = "../../../couicmon/src/args.rs"]
+mod couicmon;
 
 const DAEMON: &str = "\
 Exit codes:
@@ -56,6 +58,27 @@ Environment:
 Examples:
   couic-report check-config
   couic-report test-notify";
+
+const MON: &str = "\
+Exit codes:
+  0   success
+  1   it cannot start, or the command failed; see stderr
+  3   replay: the collateral is above --max-collateral
+  64  the configuration or an argument is invalid
+
+Files:
+  /etc/couicmon/couicmon.toml     the configuration
+  /etc/couicmon/couicmon.d        more of it: *.toml
+  /var/lib/couicmon               checkpoints, the ladder of bans, bans that are not sent yet
+  /run/couicmon/control.sock      the socket of couicmon top
+
+Environment:
+  COUICMON_LOG        the level of the log: error, warn, info, debug, trace
+  STATE_DIRECTORY     the directory of the state, set by systemd
+
+Examples:
+  couicmon replay --preset nginx /var/log/nginx/access.log.1
+  couicmon --check-config                                      before a start or a reload";
 
 /// The page of the program.
 pub(crate) fn main_page() -> Result<Vec<u8>, Failure> {
@@ -98,6 +121,14 @@ fn write_all(dir: &Path, all: bool) -> io::Result<()> {
         couic_report::Cli::command(),
         "8",
         &Sections::parse(REPORT),
+        see,
+        dir,
+    )?;
+    let see = "couic(8), couicctl(1)";
+    pages(
+        couicmon::Cli::command(),
+        "8",
+        &Sections::parse(MON),
         see,
         dir,
     )?;

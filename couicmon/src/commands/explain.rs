@@ -148,7 +148,10 @@ fn by_formats(name: Option<&str>, line: &[u8]) -> Result<Vec<Told>, Failure> {
             verdicts: Vec::new(),
         })
     });
-    Ok(told.collect())
+    // Of formats that begin alike, the one that says more.
+    let told: Vec<Told> = told.collect();
+    let most = told.iter().map(|told| told.fields.len()).max();
+    Ok(told.into_iter().filter(|told| Some(told.fields.len()) == most).collect())
 }
 
 fn clocked(format: &mut Format) -> &mut Format {
@@ -226,10 +229,13 @@ fn as_text(told: &Told, out: &mut dyn Write) -> io::Result<()> {
     let addr = addr.map_or("unknown".into(), |addr| addr.to_string());
     writeln!(out, "  client     {addr}: {why}")?;
     for verdict in &told.verdicts {
-        let hit = if verdict.hit { "hit" } else { "no" };
+        let (hit, why) = match verdict.why.strip_prefix("a hit; ") {
+            Some(why) => ("hit", why),
+            None => (if verdict.hit { "hit" } else { "no" }, verdict.why.as_str()),
+        };
         let of = verdict.addr.filter(|of| told.client.0 != Some(*of));
         let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
-        writeln!(out, "  jail {}: {hit}{of}, {}", verdict.jail, verdict.why)?;
+        writeln!(out, "  jail {:<14} {hit}{of}: {why}", verdict.jail)?;
     }
     Ok(())
 }

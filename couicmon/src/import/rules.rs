@@ -63,9 +63,13 @@ pub(super) fn expressions(filter: &Filter, journal: bool) -> Result<Expressions,
 
 fn told(regex: &str, why: Untranslatable) -> String {
     const SHOWN: usize = 60;
-    let shown: String = regex.chars().take(SHOWN).collect();
-    let more = if shown.len() < regex.len() { "…" } else { "" };
-    format!("{why} in {shown}{more}")
+    const OPENINGS: [&str; 7] = ["(?=", "(?!", "(?<=", "(?<!", "(?P=", "(?(", "\\n"];
+    let openings = OPENINGS.iter().filter_map(|opening| regex.find(opening));
+    let start = openings.min().unwrap_or(0);
+    let shown: String = regex.chars().skip(regex[..start].chars().count()).take(SHOWN).collect();
+    let less = if start > 0 { "…" } else { "" };
+    let more = if start + shown.len() < regex.len() { "…" } else { "" };
+    format!("{why}: {less}{shown}{more}")
 }
 
 /// The expression where the prefix has `<F-CONTENT>.+</F-CONTENT>`.

@@ -153,7 +153,7 @@ fn what_has_no_translation_is_named_with_its_reason_and_what_to_use() {
         panic!("{:?}", imported.left_out)
     };
     assert_eq!(left_out.jail, "nginx-look");
-    assert_eq!(left_out.why, "a look-ahead or look-behind in ^(?!x)<HOST>$");
+    assert_eq!(left_out.why, "a look-ahead or look-behind: …(?!x)<HOST>$");
     assert_eq!(left_out.instead, Some("presets = [\"nginx\"]"));
     let notes = imported.notes.join("\n");
     assert!(

@@ -78,7 +78,8 @@ impl<V: Copy + Default> Memory<V> {
 
     /// Remembers a value until a time, above 0.
     pub(crate) fn set_until(&mut self, key: Key, value: V, until: i64, now: i64) {
-        if self.used * 4 > self.slots.len() * 3 && self.slots.len() < self.max {
+        let is_crowded = self.used * 4 > self.slots.len() * 3 || self.is_full(key, now);
+        if is_crowded && self.slots.len() < self.max {
             self.grow(now);
         }
         self.put(
@@ -89,6 +90,13 @@ impl<V: Copy + Default> Memory<V> {
             },
             now,
         );
+    }
+
+    /// Whether a newcomer would push somebody out.
+    fn is_full(&self, key: Key, now: i64) -> bool {
+        let base = self.base(key);
+        let set = self.slots.get(base..base + WAYS).unwrap_or_default();
+        set.iter().all(|slot| slot.until > now && slot.key != key)
     }
 
     fn put(&mut self, new: Slot<V>, now: i64) {
@@ -146,6 +154,15 @@ mod tests {
 
     fn key(n: u32) -> Key {
         Key::of(std::net::Ipv4Addr::from_bits(n).into(), 64)
+    }
+
+    #[test]
+    fn below_its_bound_nothing_is_lost() {
+        let mut memory = Memory::new(262_144, 3);
+        for n in 0..60_000_u32 {
+            memory.set_until(key(n), n, 1_000, 1);
+        }
+        assert_eq!((memory.lost(), memory.iter(1).count()), (0, 60_000));
     }
 
     #[test]

@@ -57,9 +57,9 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
     }
     let report = report::Report::of(&run, &done);
     if args.json {
-        report.json(out)?
+        report.json(out)?;
     } else {
-        report.text(out, args.bans)?
+        report.text(out, args.bans)?;
     }
     let over = limit
         .as_ref()

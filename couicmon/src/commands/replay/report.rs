@@ -80,7 +80,7 @@ impl<'r> Report<'r> {
                 time(jail.first_ban_ms),
                 grouped(jail.stopped),
                 format!("{:.1} %", 100.0 * jail.share),
-                grouped(honest(jail)).to_string(),
+                grouped(honest(jail)),
             ]);
         }
         table.write(out)

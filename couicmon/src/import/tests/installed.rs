@@ -140,13 +140,16 @@ fn sample_lines_of_the_package_have_the_same_hosts() {
     );
 }
 
+/// `regex` and `ignore_regex` of a jail.
+type Expressions = (Vec<String>, Vec<String>);
+
 /// The state of a file of samples.
 #[derive(Default)]
 struct Samples {
     file: BTreeMap<String, String>,
     options: Vec<BTreeMap<String, String>>,
     expected: Option<Value>,
-    known: BTreeMap<String, Option<(Vec<String>, Vec<String>)>>,
+    known: BTreeMap<String, Option<Expressions>>,
 }
 
 impl Samples {
@@ -213,7 +216,7 @@ impl Samples {
         root: &Path,
         filter: &str,
         parameters: &str,
-    ) -> Option<(Vec<String>, Vec<String>)> {
+    ) -> Option<Expressions> {
         let entry = self.known.entry(parameters.to_owned());
         let found = entry.or_insert_with(|| {
             let imported = imported(root, filter, parameters);
