@@ -212,10 +212,12 @@ async fn a_client_knows_itself_and_couicctl_keeps_its_token() {
     let file = test.dir.path().join("rbac/clients/couicctl.toml");
     let token = format!("token = {}\n", couicctl["token"]);
     assert!(std::fs::read_to_string(&file).unwrap().starts_with(&token));
-    let rotated = test.post("/v1/client/admin/rotate", &json!({"grace": 60}));
-    assert_eq!(rotated.await.is(200).json()["own"], true);
-    let rotated = test.post("/v1/client/couicctl/rotate", &json!({}));
-    let rotated = rotated.await.is(200).json();
+    let grace = json!({"grace": 60});
+    let rotated = test.post("/v1/client/admin/rotate", &grace).await;
+    assert_eq!(rotated.is(200).json()["own"], true);
+    let rotated = test.post("/v1/client/couicctl/rotate", &grace).await;
+    assert_eq!(rotated.status, 200);
+    let rotated = rotated.json();
     let token = format!("token = {}\n", rotated["token"]);
     assert!(std::fs::read_to_string(&file).unwrap().starts_with(&token));
 }

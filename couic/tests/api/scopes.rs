@@ -107,8 +107,9 @@ async fn a_token_ends_with_a_401_that_says_so_and_one_that_replaces_it_lives_as_
         "the token of the client mon expired 1h ago: couicctl clients rotate mon makes a new one";
     assert_eq!(message(&reply), told);
     reply.error(401, "unauthorized");
-    let rotated = test.post("/v1/client/mon/rotate", &json!({"grace": 60}));
-    let rotated = rotated.await.is(200).json();
+    let grace = json!({"grace": 60});
+    let rotated = test.post("/v1/client/mon/rotate", &grace).await;
+    let rotated = rotated.is(200).json();
     assert_eq!(rotated["expires"], NOW + 3_720);
     // The grace does not bring an expired token back.
     scoped.send("GET", "/v1/drop", &Value::Null).await.is(401);
@@ -133,8 +134,9 @@ async fn a_new_token_has_the_limits_of_the_old_one() {
     let scoped = Scoped::new(json!({"policies": ["drop"], "adds_per_minute": 1})).await;
     let add = |n: u8| entry(&format!("192.0.2.{n}/32"), "", 0);
     scoped.send("POST", "/v1/drop", &add(1)).await.is(201);
-    let rotated = scoped.test.post("/v1/client/mon/rotate", &json!({}));
-    let bearer = bearer(&rotated.await.is(200).json());
+    let rotate = "/v1/client/mon/rotate";
+    let rotated = scoped.test.post(rotate, &json!({})).await;
+    let bearer = bearer(&rotated.is(200).json());
     let scoped = Scoped { bearer, ..scoped };
     scoped.send("POST", "/v1/ignore", &add(2)).await.is(403);
     scoped.send("POST", "/v1/drop", &add(2)).await.is(429);
@@ -172,8 +174,8 @@ async fn a_batch_beyond_the_rate_fails_job_by_job_with_a_code_of_its_own() {
     let jobs = json!([
         add("192.0.2.1/32", "sshd"),
         add("192.0.2.1/32", "mon-a"),
-        add("192.0.2.2-192.0.2.3", "mon-a"),
-        add("192.0.2.4/32", "mon-a"),
+        add("192.0.2.2-192.0.2.4", "mon-a"),
+        add("192.0.2.5/32", "mon-a"),
         add("bad", "mon-a"),
         json!({"action": "remove", "entry": {"cidr": "192.0.2.1/32"}}),
     ]);

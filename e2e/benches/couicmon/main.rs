@@ -80,11 +80,6 @@ fn print(row: &Row) {
 fn sized(whole: u32) -> u32 {
     let part = env::var("COUIC_BENCH_PART").ok();
     let part: f64 = part.and_then(|part| part.parse().ok()).unwrap_or(1.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive number below 2^32"
-    )]
     let size = (f64::from(whole) * part.clamp(0.0, 1.0)) as u32;
     size.max(1)
 }

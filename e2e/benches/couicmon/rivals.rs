@@ -84,7 +84,6 @@ pub(crate) fn fail2ban(log: &Path, filter: &str) -> f64 {
         seconds
     };
     let (fewest, few) = (run(FEWEST), run(FEW));
-    #[expect(clippy::cast_precision_loss, reason = "small")]
     let lines = (FEW - FEWEST) as f64;
     lines / (few - fewest)
 }

@@ -79,10 +79,7 @@ impl Verdict {
 
 /// Whether the same job may succeed later: the daemon failed, or limits how fast this client adds.
 fn is_passing(failure: &BatchFailure) -> bool {
-    failure.code == ErrorCode::Internal
-        || ["adds per minute", "adds a minute"]
-            .iter()
-            .any(|words| failure.message.contains(words))
+    matches!(failure.code, ErrorCode::Internal | ErrorCode::RateLimited)
 }
 
 #[cfg(test)]
@@ -114,7 +111,7 @@ mod tests {
         let failures = vec![
             failure(1, ErrorCode::Processing, "refused by the guard rail host"),
             failure(2, ErrorCode::Internal, "its log says why"),
-            failure(4, ErrorCode::Processing, "over its 100 adds per minute"),
+            failure(4, ErrorCode::RateLimited, "may add 100 rules a minute"),
         ];
         let verdict = Verdict::of(&outcome(2, 3, failures), 5).unwrap();
         assert_eq!(verdict.fates, [Applied, Refused, Open, Applied, Open]);

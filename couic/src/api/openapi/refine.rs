@@ -72,6 +72,14 @@ const MEMBERS: &[(&str, &str)] = &[
         r#"{"pattern": "^[0-9a-f]{8}$", "examples": ["0badcafe"]}"#,
     ),
     (
+        "/components/schemas/ClientInfo",
+        r#"{"required": ["name", "group", "token"]}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/tags/items",
+        r#"{"pattern": "^[A-Za-z0-9_*-]{1,64}$"}"#,
+    ),
+    (
         "/components/schemas/ClientInfo/properties/token",
         r#"{"format": "uuid"}"#,
     ),
@@ -85,7 +93,7 @@ const MEMBERS: &[(&str, &str)] = &[
     ),
     (
         "/components/schemas/ClientRequest",
-        r#"{"examples": [{"name": "prometheus", "group": "monitoring"}]}"#,
+        r#"{"examples": [{"name": "prometheus", "group": "monitoring"}, {"name": "couicmon", "group": "clientrw", "limits": {"policies": ["drop"], "tags": ["mon-*"], "widest_ipv4": 24, "widest_ipv6": 48, "longest": 604800}}]}"#,
     ),
     (
         "/components/schemas/EntryRequest/properties/cidr",

@@ -1,5 +1,7 @@
 //! Nothing is lost or counted twice: logs rotated in a flood, couicmon killed, the daemon killed.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
+
 use std::{fs, path::Path};
 
 use couic_e2e::{Lab, Monitor, until};

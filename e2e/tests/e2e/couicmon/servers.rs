@@ -1,5 +1,7 @@
 //! Web servers from Debian in the host's namespace, with all their files in a directory of the test.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
+
 use std::{
     fs,
     path::Path,

@@ -1,5 +1,7 @@
 //! Web servers whose access log is a file, or comes by syslog.
 
+use std::collections::BTreeSet;
+
 use couic_e2e::{HOST_V6, Lab, Monitor, OUTSIDE_V6, until};
 use couic_testkit::LONG;
 use tempfile::TempDir;
@@ -152,5 +154,8 @@ fn a_scanner_with_many_addresses_of_one_v6_network_is_dropped_with_that_network(
         (!lab.ping_from(HOST_V6, Some(addresses[0]))).then_some(())
     });
     assert!(lab.ping_from(HOST_V6, Some(addresses[3])));
-    assert_eq!(banned(&daemon), ["2001:db8:bad::/64".to_owned()].into());
+    assert_eq!(
+        banned(&daemon),
+        BTreeSet::from(["2001:db8:bad::/64".to_owned()])
+    );
 }

@@ -36,8 +36,9 @@ fn a_batch_that_fails_as_a_whole_is_sent_again() {
     let replies = [
         error(503, "internal", "no room"),
         error(500, "internal", "its log says why"),
-        error(403, "unauthorized", "policy drop is out of the scope"),
+        error(403, "forbidden", "policy drop is out of the scope"),
         error(422, "processing", "unexpected"),
+        error(429, "rate_limited", "may add 1 rule a minute"),
         Reply::status(502),
         Reply::json(200, "{}"),
         // Counts of another batch.
@@ -62,7 +63,7 @@ fn a_batch_that_fails_as_a_whole_is_sent_again() {
             [job.clone(), job]
         );
     }
-    assert_eq!(fake.in_force().len(), 10);
+    assert_eq!(fake.in_force().len(), 11);
     end(injector);
 }
 
@@ -171,8 +172,8 @@ fn adds_beyond_the_pace_of_the_token_wait() {
     fake.world.lock().judge = Box::new(move |_| {
         left -= 1;
         (left < 0).then(|| {
-            let message = "over the 1500 adds per minute of this client".to_owned();
-            (ErrorCode::Processing, message)
+            let message = "the client x may add 1500 rules a minute".to_owned();
+            (ErrorCode::RateLimited, message)
         })
     });
     let injector = fake.start(Limits::default());
@@ -181,7 +182,7 @@ fn adds_beyond_the_pace_of_the_token_wait() {
     }
     let figures = await_figures(&injector, "rules wait", |f| f.postponed > 0);
     assert_eq!(figures.refused, 0);
-    assert!(figures.problem.unwrap().contains("adds per minute"));
+    assert!(figures.problem.unwrap().contains("1500 rules a minute"));
     until("1,500 are in force", LONG, || {
         (fake.in_force().len() == 1_500).then_some(())
     });

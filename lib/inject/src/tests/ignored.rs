@@ -38,7 +38,7 @@ fn the_list_and_its_sets_are_known_soon() {
 #[test]
 fn without_the_right_to_read_it_it_is_unknown_and_bans_are_sent() {
     let fake = Fake::new();
-    fake.world.lock().ignore = error(403, "unauthorized", "policy ignore is out of the scope");
+    fake.world.lock().ignore = error(403, "forbidden", "policy ignore is out of the scope");
     let injector = Injector::start(fake.config(), Limits::default()).unwrap();
     injector.ban(rule("192.0.2.1/32", "t", later(0)));
     let figures = await_figures(&injector, "the reason is known", |f| {
