@@ -27,10 +27,10 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::local_time::offset_s;
 use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, service::Service};
 pub(crate) use self::{core::clock_ms, proxies::Judge};
 use crate::config::Config;
+use crate::local_time::offset_s;
 
 /// How often answers about crawlers and the daemon's ignore list are taken over.
 const TICK: Duration = Duration::from_millis(250);

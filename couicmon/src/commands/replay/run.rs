@@ -6,7 +6,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use couic_detect::{Answer, Ban, Decision, Event, Detector, Format, JailAccount, SourceId, Unparsed};
+use couic_detect::{
+    Answer, Ban, Decision, Detector, Event, Format, JailAccount, SourceId, Unparsed,
+};
 use couic_tail::{Sink, StreamId, When};
 
 use super::clock::Clock;
