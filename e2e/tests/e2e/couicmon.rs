@@ -17,23 +17,31 @@ const OFFENDER: &str = "198.51.100.66";
 const NAMED: &str = "203.0.113.50";
 const VISITOR: &str = "203.0.113.10";
 
-/// Twelve pages that no server has.
-const SCAN: [&str; 12] = [
+/// Pages that no server has. Distinct values are counted by a bitmap, so that a few of them may go uncounted.
+const SCAN: [&str; 20] = [
     "/.env",
     "/.git/config",
+    "/actuator",
     "/admin.php",
     "/backup.zip",
     "/cgi-bin/x",
+    "/config.json",
     "/db.sql",
+    "/dump.tar",
+    "/id_rsa",
     "/old/",
     "/phpinfo.php",
+    "/pma/",
     "/server-status",
     "/shell.php",
     "/test.php",
+    "/tmp/",
+    "/wp-admin/",
     "/wp-config.php",
+    "/xmlrpc.php",
 ];
 
-/// Ten distinct missing pages are allowed.
+/// Bans at the tenth distinct missing page.
 fn scan_jail() -> String {
     "[jail.scan]\nsource = \"web\"\nstatus = [404]\ndistinct = \"path\"\nrate = \"10 per 100s\"\nban = \"10m\"\n".to_owned()
 }

@@ -146,9 +146,9 @@ fn a_scanner_with_many_addresses_of_one_v6_network_is_dropped_with_that_network(
         ask_urls(&lab, address, &urls, &["-g"])
     };
     // No address alone reaches the limit.
-    let _ = scan(addresses[3], 0, 4);
+    let _ = scan(addresses[3], 0, 6);
     for (nth, address) in addresses[..3].iter().enumerate() {
-        let _ = scan(address, 4 * nth, 4);
+        let _ = scan(address, 6 * nth, 6);
     }
     until("the network is dropped", LONG, || {
         (!lab.ping_from(HOST_V6, Some(addresses[0]))).then_some(())
