@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
+    thread,
 };
 
 use couic_testkit::{Api, At, LONG, Program, until};
@@ -19,7 +20,7 @@ use crate::{Daemon, Lab};
 /// In the lab's own namespace, where it is free.
 const METRICS: &str = "127.0.0.1:9466";
 
-/// A running couicmon; killed on drop, with its output printed if the test fails.
+/// A running couicmon; killed on drop, with its output and metrics printed if the test fails.
 #[derive(Debug)]
 pub struct Monitor {
     program: Program,
@@ -110,6 +111,16 @@ impl Monitor {
     #[must_use]
     pub fn ended_by(mut self, signal: Signal) -> i32 {
         self.program.end(signal)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(page) = self.metrics.try_request("GET", "/metrics", None)
+        {
+            println!("--- metrics of couicmon ---\n{}", page.body);
+        }
     }
 }
 
