@@ -7,6 +7,8 @@ use couic_common::{
     PeerAction, Policy, Rail, RuleKey, counted,
 };
 
+mod refused;
+
 use super::{
     answer::{Answer, Outcome},
     call::Call,
@@ -20,6 +22,7 @@ use couic_firewall::{
     guard::{Change, GuardCheck, Rails},
     rules::{Actor, Applied, ClaimRequest, ClaimScope, FirewallError, Job},
 };
+use refused::Refused;
 
 /// How many jobs are applied under one hold of the firewall's lock: well below a millisecond of work.
 const CHUNK: usize = 512;
@@ -39,30 +42,6 @@ fn renewal(rules: &[ClaimRequest]) -> ClaimScope {
     ClaimScope {
         tag: rules.first().map(|rule| rule.tag.clone()),
         all_owners: false,
-    }
-}
-
-/// Jobs that were refused: how many, and why the first.
-#[derive(Default)]
-struct Refused {
-    count: u64,
-    first: String,
-}
-
-impl Refused {
-    fn note(&mut self, message: &str) {
-        if self.count == 0 {
-            message.clone_into(&mut self.first);
-        }
-        self.count += 1;
-    }
-
-    fn audit(&self, policy: Policy, by: &str) {
-        let Self { count, first } = self;
-        if *count > 0 {
-            let jobs = counted(*count, "job", "jobs");
-            tracing::warn!(target: "couic::audit", action = "refused", count, "{jobs} of a batch for {policy} refused by {by}; the first: {first}");
-        }
     }
 }
 
@@ -120,25 +99,10 @@ impl<'a> Jobs<'a> {
     /// Queues the next job.
     pub(super) fn push(&mut self, job: BatchJob) {
         let BatchJob { action, entry } = job;
-        let mut problem = None;
-        let mut defect = |field, message: String| {
-            problem.get_or_insert_with(|| format!("{field}: {message}"));
+        let (rules, scope) = match self.validated(action, &entry) {
+            Ok(valid) => valid,
+            Err(problem) => return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem),
         };
-        let (tag, expiration) = match action {
-            PeerAction::Add => {
-                let expiration = validate::expires(entry.expiration, entry.ttl, self.now);
-                (entry.tag.as_deref(), expiration)
-            }
-            PeerAction::Remove => (None, 0),
-        };
-        let rules = validate::rules(&entry.cidr, tag, expiration, self.now, &mut defect);
-        let scope = match action {
-            PeerAction::Add => renewal(&rules),
-            PeerAction::Remove => self.removal(&entry, defect),
-        };
-        if let Some(problem) = problem {
-            return self.fail(Some(entry.cidr), ErrorCode::Invalid, problem);
-        }
         if let Err(fault) = self.within_limits(&entry, action, &rules, &scope) {
             return self.beyond_limits(entry.cidr, fault);
         }
@@ -182,6 +146,31 @@ impl<'a> Jobs<'a> {
             self.apply();
         }
         drop(permit);
+    }
+
+    /// The rules of a job, and the claims that it renews or releases. The error is the first defect.
+    fn validated(
+        &self,
+        action: PeerAction,
+        entry: &BatchRule,
+    ) -> Result<(Vec<ClaimRequest>, ClaimScope), String> {
+        let mut problem = None;
+        let mut defect = |field, message: String| {
+            problem.get_or_insert_with(|| format!("{field}: {message}"));
+        };
+        let (tag, expiration) = match action {
+            PeerAction::Add => {
+                let expiration = validate::expires(entry.expiration, entry.ttl, self.now);
+                (entry.tag.as_deref(), expiration)
+            }
+            PeerAction::Remove => (None, 0),
+        };
+        let rules = validate::rules(&entry.cidr, tag, expiration, self.now, &mut defect);
+        let scope = match action {
+            PeerAction::Add => renewal(&rules),
+            PeerAction::Remove => self.removal(entry, defect),
+        };
+        problem.map_or(Ok((rules, scope)), Err)
     }
 
     /// The claims that a removal releases.

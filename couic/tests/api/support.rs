@@ -131,18 +131,7 @@ fn furnish(
         Rails::default(),
         Box::new(TestHost),
     ));
-    let peering = peering.map(|(peers, _, time)| {
-        let (limits, day) = (PeerLimits::default(), Duration::from_secs(86_400));
-        let machine = Uuid::new_v4().as_fields().0;
-        Arc::new(Engine::new(
-            machine,
-            Arc::clone(&firewall),
-            peers,
-            limits,
-            day,
-            time,
-        ))
-    });
+    let peering = peering.map(|shared| engine(&firewall, shared));
     let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
     let sets = Arc::new(SetStore::open(dir.path()).unwrap());
@@ -182,6 +171,13 @@ fn furnish(
         test.create_client(group.as_str(), group);
     }
     test
+}
+
+fn engine(firewall: &Arc<Firewall>, (peers, _, time): Shared) -> Arc<Engine> {
+    let (limits, day) = (PeerLimits::default(), Duration::from_secs(86_400));
+    let machine = Uuid::new_v4().as_fields().0;
+    let firewall = Arc::clone(firewall);
+    Arc::new(Engine::new(machine, firewall, peers, limits, day, time))
 }
 
 impl TestApi {

@@ -92,6 +92,9 @@ fn show(client: &ClientInfo, token_file: Option<&Path>, cx: &mut Context) -> Res
     let table = || render::clients(&[client], token_file.is_none(), now);
     cx.output.table(&value, table)?;
     cx.output.flush()?;
+    if cx.output.is_json() {
+        return Ok(());
+    }
     let is_hidden = client.token.is_none();
     match token_file {
         Some(path) => print_warning(&format!("the token is in {}", path.display())),
@@ -125,7 +128,7 @@ fn list(all: &[ClientInfo], show_tokens: bool, cx: &mut Context) -> Result<(), F
     let (shown, now): (Vec<_>, u64) = (all.iter().collect(), cx.now());
     let table = || render::clients(&shown, show_tokens, now);
     cx.output.table(&values?, table)?;
-    if show_tokens && all.iter().any(|client| client.token.is_none()) {
+    if show_tokens && !cx.output.is_json() && all.iter().any(|client| client.token.is_none()) {
         cx.output.flush()?;
         print_warning(&not_shown("NAME"));
     }

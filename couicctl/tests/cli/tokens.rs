@@ -141,3 +141,134 @@ fn a_name_that_is_nearly_right_is_suggested() {
         "error: there is no client\nhint: did you mean web?\n"
     );
 }
+
+/// A daemon that keeps hashes: it makes `mon`, and does not show its token again.
+fn hashing() -> StandIn {
+    StandIn::unix(|seen| match seen.line() {
+        "POST /v1/client" => {
+            let mut made = seen.json();
+            made["token"] = json!(NEW);
+            Reply::json(201, made.to_string())
+        }
+        "GET /v1/client" => Reply::json(200, format!("[{HIDDEN}]")),
+        "GET /v1/client/mon" => Reply::json(200, HIDDEN),
+        "POST /v1/client/mon/rotate" => Reply::json(200, HIDDEN.replace(ZEROS, NEW)),
+        "DELETE /v1/client/mon" => Reply::json(204, ""),
+        other => panic!("{other}"),
+    })
+}
+
+const ZEROS: &str = "00000000-0000-0000-0000-000000000000";
+const HIDDEN: &str = r#"{"name":"mon","group":"clientrw","token":"00000000-0000-0000-0000-000000000000","limits":{"tags":["mon-*"]}}"#;
+
+#[test]
+fn limits_are_sent_and_shown() {
+    let daemon = hashing();
+    let args = "clients add -n mon -g clientrw --policy drop --tag mon-*,x --widest 24,48 --longest 7d --adds-per-minute 60 --expires 1d";
+    let args: Vec<&str> = args.split(' ').collect();
+    let shown = couicctl(&daemon, &args).done();
+    assert_eq!(
+        shown,
+        format!(
+            "mon\tclientrw\t{NEW}\tdrop; tags mon-*, x; IPv4 /24; IPv6 /48; up to 7d; 60 adds a minute\n"
+        )
+    );
+    let limits = json!({"policies": ["drop"], "tags": ["mon-*", "x"], "widest_ipv4": 24, "widest_ipv6": 48,
+        "longest": 604_800, "adds_per_minute": 60, "token_lifetime": 86_400});
+    let sent = json!({"name": "mon", "group": "clientrw", "limits": limits});
+    assert_eq!(daemon.only().json(), sent);
+    for bad in [
+        ["--widest", "33"],
+        ["--longest", "7"],
+        ["--policy", "Drop"],
+        ["--owner", "root"],
+    ] {
+        let args = [&["clients", "add", "-n", "mon", "-g", "clientrw"], &bad[..]].concat();
+        couicctl(&daemon, &args).failed(2);
+    }
+}
+
+/// A daemon that ignores limits would have made a client that may do everything.
+#[test]
+fn a_daemon_without_limits_makes_no_client() {
+    let daemon = StandIn::unix(|seen| match seen.line() {
+        "POST /v1/client" => Reply::json(201, WEB),
+        "DELETE /v1/client/web" => Reply::json(204, ""),
+        other => panic!("{other}"),
+    });
+    let args = [
+        "clients", "add", "-n", "web", "-g", "clientrw", "--tag", "x",
+    ];
+    let told = couicctl(&daemon, &args).failed(1);
+    assert!(
+        told.contains("without limits of clients") && told.contains("was not created"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_token_goes_to_a_file_and_a_rotated_one_takes_its_place() {
+    let daemon = hashing();
+    let file = daemon.dir.path().join("mon.token");
+    let path = file.to_str().unwrap();
+    let args = [
+        "clients",
+        "add",
+        "-n",
+        "mon",
+        "-g",
+        "clientrw",
+        "--token-file",
+        path,
+    ];
+    let done = couicctl(&daemon, &args);
+    assert_eq!((done.code, done.out.as_str()), (0, "mon\tclientrw\n"));
+    assert_eq!(done.err, format!("warning: the token is in {path}\n"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{NEW}\n"));
+    let again = couicctl(&daemon, &args).failed(2);
+    assert!(again.contains("exists already"), "{again}");
+    assert_eq!(daemon.requests().len(), 1, "no client was made");
+    let args = ["clients", "rotate", "mon", "--token-file", path, "--json"];
+    let done = couicctl(&daemon, &args);
+    let shown: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(
+        (&shown["token"], &shown["token_file"]),
+        (&json!(null), &json!(path))
+    );
+    assert_eq!(
+        done.err,
+        "warning: the old token of mon is accepted for 1m\n"
+    );
+    let nowhere = [
+        "clients",
+        "add",
+        "-n",
+        "mon",
+        "-g",
+        "clientrw",
+        "--token-file",
+        "/nonexistent/x",
+    ];
+    couicctl(&daemon, &nowhere).failed(1);
+}
+
+#[test]
+fn a_token_that_is_not_known_is_not_shown_as_zeros() {
+    let daemon = hashing();
+    for args in [
+        &["clients", "inspect", "mon"][..],
+        &["clients", "list", "--show-tokens"],
+    ] {
+        let done = couicctl(&daemon, args);
+        assert_eq!(
+            (done.code, done.out.as_str()),
+            (0, "mon\tclientrw\ttags mon-*\n")
+        );
+        assert!(done.err.contains("a token is shown once"), "{done:?}");
+    }
+    let shown = couicctl(&daemon, &["clients", "inspect", "mon", "--json"]).json();
+    assert_eq!(
+        shown,
+        json!({"name": "mon", "group": "clientrw", "limits": {"tags": ["mon-*"]}})
+    );
+}

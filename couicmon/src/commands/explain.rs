@@ -151,7 +151,10 @@ fn by_formats(name: Option<&str>, line: &[u8]) -> Result<Vec<Told>, Failure> {
     // Of formats that begin alike, the one that says more.
     let told: Vec<Told> = told.collect();
     let most = told.iter().map(|told| told.fields.len()).max();
-    Ok(told.into_iter().filter(|told| Some(told.fields.len()) == most).collect())
+    Ok(told
+        .into_iter()
+        .filter(|told| Some(told.fields.len()) == most)
+        .collect())
 }
 
 fn clocked(format: &mut Format) -> &mut Format {

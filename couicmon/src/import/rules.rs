@@ -66,9 +66,17 @@ fn told(regex: &str, why: Untranslatable) -> String {
     const OPENINGS: [&str; 7] = ["(?=", "(?!", "(?<=", "(?<!", "(?P=", "(?(", "\\n"];
     let openings = OPENINGS.iter().filter_map(|opening| regex.find(opening));
     let start = openings.min().unwrap_or(0);
-    let shown: String = regex.chars().skip(regex[..start].chars().count()).take(SHOWN).collect();
+    let shown: String = regex
+        .chars()
+        .skip(regex[..start].chars().count())
+        .take(SHOWN)
+        .collect();
     let less = if start > 0 { "…" } else { "" };
-    let more = if start + shown.len() < regex.len() { "…" } else { "" };
+    let more = if start + shown.len() < regex.len() {
+        "…"
+    } else {
+        ""
+    };
     format!("{why}: {less}{shown}{more}")
 }
 

@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, service::Service};
 pub(crate) use self::{core::clock_ms, proxies::Judge};
 use crate::config::Config;
+use crate::local_time::offset_s;
 
 /// How often answers about crawlers and the daemon's ignore list are taken over.
 const TICK: Duration = Duration::from_millis(250);
@@ -42,6 +43,8 @@ pub(crate) fn run(path: &Path, config: Config) -> ExitCode {
     let level = Level::start(config.log_level);
     let notify = Notify::find();
     let own_log = log::own_files();
+    // The time zone is read now: it is out of reach once the process is confined.
+    offset_s(0);
     let readable = match confine::confine(&config, path) {
         Ok(readable) => readable,
         Err(error) => return failed(&error),

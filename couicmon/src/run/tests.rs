@@ -18,10 +18,7 @@ use couic_testkit::{LONG, until};
 use tempfile::TempDir;
 
 use self::daemon::Daemon;
-use super::{
-    confine::Readable,
-    service::{Service, StartError},
-};
+use super::{confine::Readable, service::Service};
 use crate::config::Config;
 
 /// A directory with a log and a state, and a daemon.
@@ -75,12 +72,12 @@ impl Rig {
         Config::of(&[part]).unwrap()
     }
 
+    /// Starts, and waits until the log is open: what is written before the first look of all is not read.
     fn start(&self, config: Config) -> Arc<Service> {
-        self.try_start(config).unwrap()
-    }
-
-    fn try_start(&self, config: Config) -> Result<Arc<Service>, StartError> {
-        Service::start(config, Readable::everything(), Vec::new())
+        let service = Service::start(config, Readable::everything(), Vec::new()).unwrap();
+        let open = || (service.sources()[0].tail.files == 1).then_some(());
+        until("the log is open", LONG, open);
+        service
     }
 
     /// Appends requests, one for each address, with this status.

@@ -25,9 +25,13 @@ use super::{
     decide::Decider,
     proxies::Judge,
 };
+use crate::local_time::offset_s;
 
 /// The longest sample of a line, in bytes.
 const SAMPLE: usize = 200;
+
+/// How often formats are told the time, in ms: for times without a year or an offset.
+const DATED: i64 = 60_000;
 
 /// What lines of a source are read with; another one after a reload, or when a set of proxies has changed.
 #[derive(Clone, Debug)]
@@ -53,7 +57,7 @@ pub(crate) struct Counts {
     pub(crate) unjudged: AtomicU64,
     /// Late lines without a time of their own, which were not judged.
     pub(crate) undated: AtomicU64,
-    /// Lines that are too long to be judged.
+    /// Lines that are too long, of which only the head was judged.
     pub(crate) cut: AtomicU64,
     /// How far the time in the last live line was behind its arrival, in ms; negative if it was ahead.
     pub(crate) offset_ms: AtomicI64,
@@ -64,6 +68,48 @@ pub(crate) struct Counts {
 /// The labels of [`Counts::unparsed`].
 pub(crate) const REASONS: [&str; 3] = ["malformed", "no_address", "ambiguous"];
 
+/// What is known of some bytes.
+#[derive(Clone, Copy)]
+struct Given {
+    /// A line, not the head of one.
+    is_whole: bool,
+    when: When,
+}
+
+/// The format of one stream.
+struct Reader {
+    format: Format,
+    when: When,
+    /// When it was told the time.
+    dated_ms: i64,
+}
+
+impl Reader {
+    fn new(format: Format, when: When) -> Self {
+        let mut reader = Self {
+            format,
+            when,
+            dated_ms: i64::MIN,
+        };
+        // A file may begin inside a line.
+        reader.format.lost();
+        reader
+    }
+
+    /// Ready for a line. Between live and late ones there is a gap, which may begin and end inside a line.
+    fn at(&mut self, now_ms: i64, when: When) -> &mut Format {
+        if self.when != when {
+            self.when = when;
+            self.format.lost();
+        }
+        if now_ms.saturating_sub(self.dated_ms) > DATED {
+            self.dated_ms = now_ms;
+            self.format.set_clock(now_ms, offset_s(now_ms / 1_000));
+        }
+        &mut self.format
+    }
+}
+
 /// A [`Sink`].
 pub(crate) struct Watch {
     name: String,
@@ -72,7 +118,7 @@ pub(crate) struct Watch {
     counts: Arc<Counts>,
     settings: Option<Arc<Settings>>,
     generation: u64,
-    formats: HashMap<StreamId, Format>,
+    streams: HashMap<StreamId, Reader>,
     /// Within a chunk.
     locked: Option<ArcMutexGuard<RawMutex, Core>>,
     now_ms: i64,
@@ -96,7 +142,7 @@ impl Watch {
             counts: Arc::clone(counts),
             settings: None,
             generation: 0,
-            formats: HashMap::new(),
+            streams: HashMap::new(),
             locked: None,
             now_ms: 0,
             decisions: Vec::new(),
@@ -119,22 +165,26 @@ impl Watch {
             let text =
                 |settings: &Option<Arc<Settings>>| settings.as_ref().map(|s| s.format_text.clone());
             if text(&now) != text(&self.settings) {
-                self.formats.clear();
+                self.streams.clear();
             }
             self.settings = now;
         }
         self.locked = Some(core);
     }
 
-    fn judge(&mut self, stream: StreamId, line: &[u8], when: When) {
+    fn judge(&mut self, stream: StreamId, line: &[u8], given: Given) {
         let (Some(core), Some(settings)) = (self.locked.as_mut(), self.settings.as_ref()) else {
             return;
         };
-        let format = self
-            .formats
-            .entry(stream)
-            .or_insert_with(|| settings.format.clone());
-        let event = match format.parse(line) {
+        let reader = self.streams.entry(stream);
+        let reader = reader.or_insert_with(|| Reader::new(settings.format.clone(), given.when));
+        let format = reader.at(self.now_ms, given.when);
+        let parsed = if given.is_whole {
+            format.parse(line)
+        } else {
+            format.parse_head(line)
+        };
+        let event = match parsed {
             Ok(event) => event,
             Err(why) => return self.unparsed(why, line),
         };
@@ -143,12 +193,11 @@ impl Watch {
             return;
         };
         let client = judge.client(&event);
-        match (when, event.time_ms) {
+        match (given.when, event.time_ms) {
             (When::Live, time) => {
                 if let Some(time) = time {
-                    self.counts
-                        .offset_ms
-                        .store(self.now_ms.saturating_sub(time), Relaxed);
+                    let offset = self.now_ms.saturating_sub(time);
+                    self.counts.offset_ms.store(offset, Relaxed);
                 }
                 let decisions =
                     core.detector
@@ -192,16 +241,21 @@ impl Watch {
 impl Sink for Watch {
     fn open(&mut self, stream: StreamId, name: &str) {
         tracing::debug!("source {}: reading {name}", self.name);
-        self.formats.remove(&stream);
+        self.streams.remove(&stream);
     }
 
     fn line(&mut self, stream: StreamId, line: &[u8], when: When) {
         self.lock();
-        self.judge(stream, line, when);
+        let is_whole = true;
+        self.judge(stream, line, Given { is_whole, when });
     }
 
-    fn cut(&mut self, _stream: StreamId, _head: &[u8], _when: When) {
+    /// Its address and path are judged: otherwise a client would hide its requests behind a header of 8 KiB.
+    fn cut(&mut self, stream: StreamId, head: &[u8], when: When) {
         self.counts.cut.fetch_add(1, Relaxed);
+        self.lock();
+        let is_whole = false;
+        self.judge(stream, head, Given { is_whole, when });
     }
 
     fn flush(&mut self) {
@@ -215,7 +269,7 @@ impl Sink for Watch {
     }
 
     fn close(&mut self, stream: StreamId) {
-        self.formats.remove(&stream);
+        self.streams.remove(&stream);
     }
 }
 

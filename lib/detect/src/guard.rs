@@ -84,8 +84,9 @@ impl Guard {
         self.half_since = now;
     }
 
-    /// Whether one more source may be banned; if so, it is counted.
-    pub(crate) fn admit(&mut self, now: i64) -> Result<(), Why> {
+    /// Whether one more source may be banned; if so, it is counted. Among bans by a jail whose lines tell of offenders
+    /// only, such as failed logins, any share is normal: `crowd` is false.
+    pub(crate) fn admit(&mut self, crowd: bool, now: i64) -> Result<(), Why> {
         let second = now / SECOND;
         let passed = usize::try_from(second - self.second).unwrap_or(0);
         for n in 0..passed.min(MINUTE) {
@@ -94,15 +95,15 @@ impl Guard {
         }
         self.second = second;
         if !self.config.siege {
-            self.judge()?;
+            self.judge(crowd)?;
         }
         let at = second.rem_euclid(MINUTE as i64) as usize;
         self.bans[at] = self.bans[at].saturating_add(1);
-        self.banned[0] = self.banned[0].saturating_add(1);
+        self.banned[0] = self.banned[0].saturating_add(crowd.into());
         Ok(())
     }
 
-    fn judge(&mut self) -> Result<(), Why> {
+    fn judge(&mut self, crowd: bool) -> Result<(), Why> {
         let minute: u64 = self.bans.iter().copied().map(u64::from).sum();
         if minute >= u64::from(self.config.bans_per_minute) {
             return Err(Why::Rate(self.config.bans_per_minute));
@@ -110,7 +111,7 @@ impl Guard {
         let banned = self.banned[0]
             .saturating_add(self.banned[1])
             .saturating_add(1);
-        if banned < self.config.share_from {
+        if !crowd || banned < self.config.share_from {
             return Ok(());
         }
         if self.sources.0 != self.second {
@@ -151,10 +152,10 @@ mod tests {
         let mut now = START;
         for _ in 0..5_000 {
             now += random.i64(0..400_000);
-            if guard.admit(now).is_ok() {
+            if guard.admit(true, now).is_ok() {
                 admitted.push(now);
             } else {
-                assert_eq!(guard.judge(), Err(Why::Rate(50)));
+                assert_eq!(guard.judge(true), Err(Why::Rate(50)));
             }
         }
         let within = |at: i64| {
@@ -165,7 +166,7 @@ mod tests {
         assert!(admitted.iter().all(|at| within(*at).count() <= 50));
         assert!(admitted.len() > 600, "{}", admitted.len());
         guard.set_siege(true);
-        assert!((0..500).all(|_| guard.admit(now).is_ok()));
+        assert!((0..500).all(|_| guard.admit(true, now).is_ok()));
     }
 
     #[test]
@@ -173,13 +174,14 @@ mod tests {
         let mut guard = guard(5_000, 0.2);
         let mut random = fastrand::Rng::with_seed(5);
         (0..1_000).for_each(|_| guard.seen(random.u64(..), START));
-        let first_held = (1..).find(|_| guard.admit(START).is_err()).unwrap();
+        let first_held = (1..).find(|_| guard.admit(true, START).is_err()).unwrap();
         assert!((180..=220).contains(&first_held), "{first_held}");
-        let why = guard.admit(START).unwrap_err();
+        let why = guard.admit(true, START).unwrap_err();
         assert!(why.to_string().starts_with("2"), "{why}");
         let later = START + 11 * 60 * SECOND;
         guard.seen(1, later);
-        let first_held = (1..).find(|_| guard.admit(later).is_err());
+        let first_held = (1..).find(|_| guard.admit(true, later).is_err());
         assert_eq!(first_held, Some(100), "few bans are not judged");
+        assert!((0..1_000).all(|_| guard.admit(false, later).is_ok()), "logins have no crowd");
     }
 }

@@ -79,4 +79,6 @@ pub(crate) struct Jail {
     pub(crate) ban: Duration,
     pub(crate) shadow: bool,
     pub(crate) cells: u32,
+    /// Whether others than offenders appear in its lines: not if it counts logins, or finds addresses in messages.
+    pub(crate) crowd: bool,
 }

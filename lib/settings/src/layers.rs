@@ -103,25 +103,25 @@ impl Layers<'_> {
                             match first.map(|(first, _)| first.span().start) {
                                 None => drop(into.insert(key, value)),
                                 Some(first) => {
-                                    reader.twice(&full, key.span().start, places.at(first))
+                                    reader.twice(&full, key.span().start, &places.at(first));
                                 }
                             }
                         }
                     } else {
-                        reader.twice(&name, span.start, "a table elsewhere".to_owned());
+                        reader.twice(&name, span.start, "a table elsewhere");
                     }
                 }
                 Some(DeValue::Array(into)) if self.lists.contains(&name.as_ref()) => {
                     let span = value.span();
                     match value.into_inner() {
                         DeValue::Array(more) => more.into_iter().for_each(|value| into.push(value)),
-                        _ => reader.twice(&name, span.start, "an array elsewhere".to_owned()),
+                        _ => reader.twice(&name, span.start, "an array elsewhere"),
                     }
                 }
                 Some(_) => {
                     let first = root.get_key_value(name.as_ref());
                     let first = first.map_or(0, |(first, _)| first.span().start);
-                    reader.twice(&name, key.span().start, places.at(first));
+                    reader.twice(&name, key.span().start, &places.at(first));
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Places {
 }
 
 impl Reader<'_> {
-    fn twice(&self, key: &str, offset: usize, first: String) {
+    fn twice(&self, key: &str, offset: usize, first: &str) {
         let line = self.line_of(offset);
         self.note(Mistake {
             line: Some(line),

@@ -59,9 +59,9 @@ impl<'a> Output<'a> {
     }
 
     /// Hands over one message that is a line by itself. The caller flushes.
-    pub(crate) fn message(&mut self, stream: StreamId, piece: Piece<'_>, dropped: u64) {
+    pub(crate) fn message(&mut self, stream: StreamId, piece: Piece<'_>, dropped: u64, when: When) {
         let mut tally = Tally::default();
-        tally.hand(&mut *self.sink, stream, piece, When::Live);
+        tally.hand(&mut *self.sink, stream, piece, when);
         self.count(&tally, dropped);
     }
 

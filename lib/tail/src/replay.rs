@@ -40,7 +40,7 @@ pub fn read_file(
     }
     let file = File::open(path)?;
     let is = file.metadata()?;
-    let total = is.is_file().then(|| is.len());
+    let total = is.is_file().then_some(is.len());
     read_from(file, &path.to_string_lossy(), total, sink, progress)
 }
 

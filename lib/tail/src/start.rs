@@ -4,7 +4,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
@@ -61,6 +61,9 @@ pub enum TailError {
     System(#[from] io::Error),
 }
 
+type Run = Box<dyn FnOnce(&Stop) -> io::Result<()>>;
+type Prepare = Box<dyn FnOnce() -> io::Result<Run> + Send>;
+
 /// A source that runs.
 #[derive(Debug)]
 pub struct Handle {
@@ -88,7 +91,8 @@ impl Handle {
     }
 }
 
-/// Starts to read. The sink is called on a thread that is named after the source.
+/// Starts to read. The sink is called on a thread that is named after the source. What is written to files and sockets
+/// after this returns is read.
 ///
 /// # Errors
 /// What can be known at once to be wrong; files that are not there or not readable are waited for.
@@ -104,37 +108,68 @@ pub fn start(
     }
     let counters = Arc::new(Counters::default());
     let output = Output::new(sink, Arc::clone(&counters));
-    let state = options.state_dir.join(format!("{name}.tail.json"));
-    let run: Box<dyn FnOnce(&Stop) -> io::Result<()> + Send> = match source {
-        Source::File { patterns } => {
-            let patterns = check_patterns(patterns, &options)?;
-            Box::new(move |stop| Files::new(patterns, options, state, output)?.run(stop))
-        }
-        Source::Journal { matches } => {
-            let mut journal = Journal::new(matches, &options, state, output)?;
-            Box::new(move |stop| journal.run(stop))
-        }
-        Source::Udp(address) => {
-            let mut syslog = Syslog::udp(address, &options, output)
-                .map_err(|source| TailError::Udp { address, source })?;
-            Box::new(move |stop| syslog.run(stop))
-        }
-        Source::Unix(path) => {
-            let mut syslog = Syslog::unix(&path, &options, output)
-                .map_err(|source| TailError::Unix { path, source })?;
-            Box::new(move |stop| syslog.run(stop))
-        }
-        Source::Stdin => Box::new(move |stop| stdin::run(io::stdin(), output, stop)),
-    };
+    let prepare = prepare(name, source, options, output)?;
     let source = name.to_owned();
+    let (ready, wait) = mpsc::channel();
     let thread = thread::Builder::new().name(format!("source {name}"));
     let thread = thread.spawn(move || {
         let _told = tracing::info_span!("source", name = source).entered();
+        let run = match prepare() {
+            Ok(run) => run,
+            Err(error) => {
+                // The other end waits for it.
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        let _ = ready.send(Ok(()));
         if let Err(error) = run(&stop) {
             tracing::error!("the source {source} has ended: {error}; restart to read it again");
         }
     })?;
-    Ok(Handle { counters, thread })
+    match wait.recv() {
+        Ok(Err(error)) => Err(error.into()),
+        // If the sink has panicked, joining tells.
+        Ok(Ok(())) | Err(_) => Ok(Handle { counters, thread }),
+    }
+}
+
+/// Checks what can be checked without the thread. What it returns opens the source, and then runs it.
+fn prepare(
+    name: &str,
+    source: Source,
+    options: Options,
+    output: Output<'static>,
+) -> Result<Prepare, TailError> {
+    let state = options.state_dir.join(format!("{name}.tail.json"));
+    Ok(match source {
+        Source::File { patterns } => {
+            let patterns = check_patterns(patterns, &options)?;
+            Box::new(move || {
+                let files = Files::new(patterns, options, state, output)?;
+                Ok(Box::new(move |stop: &Stop| files.run(stop)) as Run)
+            })
+        }
+        Source::Journal { matches } => {
+            let mut journal = Journal::new(matches, &options, state, output)?;
+            running(move |stop| journal.run(stop))
+        }
+        Source::Udp(address) => {
+            let syslog = Syslog::udp(address, &options, output);
+            let mut syslog = syslog.map_err(|source| TailError::Udp { address, source })?;
+            running(move |stop| syslog.run(stop))
+        }
+        Source::Unix(path) => {
+            let syslog = Syslog::unix(&path, &options, output);
+            let mut syslog = syslog.map_err(|source| TailError::Unix { path, source })?;
+            running(move |stop| syslog.run(stop))
+        }
+        Source::Stdin => running(move |stop| stdin::run(io::stdin(), output, stop)),
+    })
+}
+
+fn running(run: impl FnOnce(&Stop) -> io::Result<()> + Send + 'static) -> Prepare {
+    Box::new(move || Ok(Box::new(run)))
 }
 
 fn is_name(name: &str) -> bool {

@@ -30,7 +30,9 @@ use nix::{
     },
 };
 
-use crate::{MAX_LINE, Options, Stop, StreamId, figures::count, lines::Piece, output::Output};
+use crate::{
+    MAX_LINE, Options, Stop, StreamId, When, figures::count, lines::Piece, output::Output,
+};
 
 /// Datagrams taken in at once.
 const BATCH: usize = 64;
@@ -165,9 +167,11 @@ fn hand_over(output: &mut Output<'_>, stream: StreamId, datagram: &[u8]) {
         .map_or(0, |last| last + 1);
     let text = datagram.get(..length).unwrap_or_default();
     match text.split_at_checked(MAX_LINE) {
-        Some((head, rest)) if !rest.is_empty() => output.message(stream, Piece::Cut(head), 0),
+        Some((head, rest)) if !rest.is_empty() => {
+            output.message(stream, Piece::Cut(head), rest.len() as u64, When::Live);
+        }
         _ if text.is_empty() => {}
-        _ => output.message(stream, Piece::Line(text), 0),
+        _ => output.message(stream, Piece::Line(text), 0, When::Live),
     }
 }
 

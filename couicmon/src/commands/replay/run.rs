@@ -6,7 +6,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use couic_detect::{Answer, Ban, Decision, Detector, Format, JailAccount, SourceId, Unparsed};
+use couic_detect::{
+    Answer, Ban, Decision, Detector, Event, Format, JailAccount, SourceId, Unparsed,
+};
 use couic_tail::{Sink, StreamId, When};
 
 use super::clock::Clock;
@@ -157,12 +159,16 @@ impl Run {
     }
 
     fn line(&mut self, source: usize, format: &mut Format, dates: &mut Format, line: &[u8]) {
+        match format.parse(line) {
+            Ok(event) => self.event(source, &event, dates, line),
+            Err(why) => self.unread(why, line),
+        }
+    }
+
+    /// What a line says, or the head of one that is too long.
+    fn event(&mut self, source: usize, event: &Event<'_>, dates: &mut Format, line: &[u8]) {
         let Some(source) = self.sources.get(source) else {
             return;
-        };
-        let event = match format.parse(line) {
-            Ok(event) => event,
-            Err(why) => return self.unread(why, line),
         };
         // Formats without fields do not look for a time; most logs begin with one as syslog has it.
         let time = event.time_ms.or_else(|| match event.peer {
@@ -173,8 +179,8 @@ impl Run {
             self.unjudged += 1;
             return;
         };
-        let client = source.judge.client(&event);
-        let decisions = self.detector.observe(source.id, &event, client, line, now);
+        let client = source.judge.client(event);
+        let decisions = self.detector.observe(source.id, event, client, line, now);
         self.decided(decisions, now);
     }
 
@@ -315,9 +321,15 @@ impl Sink for Feed<'_> {
         }
     }
 
-    fn cut(&mut self, _stream: StreamId, _head: &[u8], _when: When) {
-        if let State::Chosen { format, .. } = &mut self.state {
-            format.lost();
+    fn cut(&mut self, _stream: StreamId, head: &[u8], _when: When) {
+        if let State::Chosen {
+            source,
+            format,
+            dates,
+        } = &mut self.state
+            && let Ok(event) = format.parse_head(head)
+        {
+            self.run.event(*source, &event, dates, head);
         }
     }
 

@@ -211,12 +211,7 @@ impl Samples {
             .collect()
     }
 
-    fn imported(
-        &mut self,
-        root: &Path,
-        filter: &str,
-        parameters: &str,
-    ) -> Option<Expressions> {
+    fn imported(&mut self, root: &Path, filter: &str, parameters: &str) -> Option<Expressions> {
         let entry = self.known.entry(parameters.to_owned());
         let found = entry.or_insert_with(|| {
             let imported = imported(root, filter, parameters);

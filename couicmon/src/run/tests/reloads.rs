@@ -50,6 +50,14 @@ fn sources_come_and_go_with_a_reload() {
     );
     service.reload(rig.config("", &tables)).unwrap();
     assert_eq!(service.sources().len(), 2);
+    let open = || {
+        (service
+            .sources()
+            .iter()
+            .all(|source| source.tail.files == 1))
+        .then_some(())
+    };
+    until("both logs are open", LONG, open);
     let mut file = File::options().append(true).open(&other).unwrap();
     for _ in 0..3 {
         writeln!(file, "{}", line("192.0.2.9", 404)).unwrap();

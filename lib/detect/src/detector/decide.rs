@@ -157,7 +157,7 @@ impl Detector {
             return;
         }
         if !sentence.renewal
-            && let Err(why) = self.guard.admit(now)
+            && let Err(why) = self.guard.admit(jail.rule.crowd, now)
         {
             jail.figures.held += 1;
             self.counters.held += 1;

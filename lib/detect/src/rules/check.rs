@@ -31,8 +31,9 @@ impl DetectConfig {
                 checker.wrong("name", "there are two jails of this name");
             }
             checker.sources(&config.sources, sources);
-            filters.push((&config.sources, checker.filter(config), Some(jails.len())));
-            jails.push(checker.jail(config, self.ladder.max));
+            let filter = checker.filter(config);
+            jails.push(checker.jail(config, &filter, self.ladder.max));
+            filters.push((&config.sources, filter, Some(jails.len() - 1)));
         }
         for (n, config) in self.logins.iter().enumerate() {
             checker.at = format!("logins.{n}");
@@ -143,7 +144,7 @@ impl Checker {
         }
     }
 
-    fn jail(&mut self, config: &JailConfig, max: Duration) -> Jail {
+    fn jail(&mut self, config: &JailConfig, filter: &Filter, max: Duration) -> Jail {
         let tag = config.tag.clone();
         let tag = tag.unwrap_or_else(|| format!("mon-{}", config.name));
         if config.name.is_empty() {
@@ -180,6 +181,7 @@ impl Checker {
             ban: config.ban,
             shadow: config.shadow,
             cells: config.cells,
+            crowd: config.login.is_empty() && !filter.regexes.iter().any(Pattern::captures),
         }
     }
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{StreamId, When, figures::count, lines::Lines, output::Output};
 
-/// Gaps kept at most; of more the oldest is lost.
-const MAX_GAPS: usize = 64;
+/// Gaps kept at most, each with a descriptor that its file may share; of more the oldest is lost.
+const MAX_GAPS: usize = 256;
 
 /// Whole lines from `at` up to `end`.
 pub(super) struct Gap {

@@ -6,12 +6,15 @@
 //! since ([`resume`]).
 
 mod checkpoint;
+mod copies;
 mod gaps;
 mod identity;
 mod look;
 mod names;
+mod own;
 mod patterns;
 mod resume;
+mod retire;
 mod siblings;
 mod storm;
 #[cfg(test)]
@@ -39,7 +42,7 @@ use self::{
     told::Told,
     watch::Watch,
 };
-pub(crate) use self::{look::OwnLog, patterns::Patterns};
+pub(crate) use self::{own::OwnLog, patterns::Patterns};
 use crate::{
     CHECKPOINT_EVERY, Options, Stop, When,
     figures::{count, gauge},

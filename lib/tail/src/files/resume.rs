@@ -108,7 +108,7 @@ impl Files {
         for (_, (path, file, is, at)) in starts {
             match at {
                 Some((offset, print)) => {
-                    self.resume_at(path, file, &is, offset, print, &away, None)
+                    self.resume_at(path, file, &is, offset, print, &away, None);
                 }
                 None => self.start_at_end(path, file, &is),
             }

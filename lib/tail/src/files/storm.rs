@@ -13,6 +13,9 @@ use crate::{
     figures::{count, gauge},
 };
 
+/// Shorter gaps are not worth a jump: with many files there would be too many of them.
+const SMALLEST: u64 = 64 << 10;
+
 impl Files {
     /// Jumps to the newest [`STORM_KEEP`] bytes of all files together when the source is too far behind.
     pub(super) fn jump_if_behind(&mut self) {
@@ -55,7 +58,7 @@ impl Files {
             files = files.saturating_sub(1);
             let keep = bytes.min(share);
             left -= keep;
-            if bytes > keep {
+            if bytes > keep + SMALLEST {
                 skipped += self.jump(id, keep).unwrap_or(0);
             }
         }

@@ -148,7 +148,11 @@ fn read_with_kills(
             let mut numbers = reader.numbers.0.lock();
             for number in numbers.drain(..) {
                 // One that the checkpoint does not cover may come again after a kill, and only then.
-                assert!(safe.insert(number), "line {number} was handed over again: {}", explain(&files, &[number], &reader.dir));
+                assert!(
+                    safe.insert(number),
+                    "line {number} was handed over again: {}",
+                    explain(&files, &[number], &reader.dir)
+                );
             }
         }
         if Instant::now() >= next_kill {
@@ -164,7 +168,11 @@ fn read_with_kills(
         }
         if writer.is_finished() {
             next_kill = until;
-            assert!(!is_done(&files, &stop), "lost: {}", explain(&files, &missing(&safe, reader, all), &reader.dir));
+            assert!(
+                !is_done(&files, &stop),
+                "lost: {}",
+                explain(&files, &missing(&safe, reader, all), &reader.dir)
+            );
         }
     }
     kills
@@ -184,25 +192,19 @@ fn missing(safe: &HashSet<u64>, reader: &Reader, all: &AtomicU64) -> Vec<u64> {
         .collect()
 }
 
-/// Where the lost lines are, and what is known of those files.
-fn explain(files: &Files, lost: &[u64], dir: &Path) -> String {
-    let mut text = format!("{lost:?}");
-    let first = format!("line {} ", lost[0]);
-    for entry in fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.path().is_file()) {
-        let content = fs::read_to_string(entry.path()).unwrap();
-        if content.contains(&first) {
-            let id = FileId::of(&entry.metadata().unwrap());
-            text += &format!("\nat {:?} of {} in {:?} {id:?}: ", content.find(&first), content.len(), entry.path());
-            match files.known.get(&id) {
-                Some(file) => text += &format!("offset {} ours {} copy of {:?} retired {:?} fresh {} path {:?}", file.offset, file.ours, file.copy_of, file.retired.is_some(), file.fresh, file.path),
-                None => text += "not known",
-            }
-            if let Some(of) = files.known.get(&id).and_then(|file| file.copy_of).and_then(|of| files.known.get(&of)) {
-                text += &format!("; which is {:?} offset {} ours {} copy of {:?} print {:?}", of.path, of.offset, of.ours, of.copy_of, of.print);
-            }
-            for past in &files.past {
-                if past.print.tells_copies() && past.print.fits(content.as_bytes()) { text += &format!("\n past {past:?}"); }
-            }
+/// Where the first of these lines is, and what is known of that file.
+fn explain(files: &Files, lines: &[u64], dir: &Path) -> String {
+    let mut text = format!("{lines:?}");
+    let first = format!("line {} ", lines.first().unwrap());
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let content = fs::read_to_string(entry.path()).unwrap_or_default();
+        if let Some(at) = content.find(&first) {
+            let known = files.known.get(&FileId::of(&entry.metadata().unwrap()));
+            text += &format!(
+                "\nat {at} of {} in {:?}: {known:?}",
+                content.len(),
+                entry.path()
+            );
         }
     }
     text

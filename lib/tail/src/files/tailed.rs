@@ -15,6 +15,7 @@ use nix::unistd::{Whence, lseek};
 use super::identity::{FileId, HEAD, Print, head};
 use crate::{StreamId, lines::Lines};
 
+#[derive(Debug)]
 pub(super) struct Tailed {
     pub(super) id: FileId,
     /// Where it was seen last.
@@ -132,10 +133,21 @@ impl Tailed {
 
     /// Jumps over a hole at the beginning, which reads as zeros. Returns whether there is one.
     pub(super) fn jump_hole(&mut self, start: &[u8]) -> bool {
-        if start.first() == Some(&0) && self.restart().is_ok() {
+        if self.offset == 0 && start.first() == Some(&0) && self.restart().is_ok() {
             return self.offset > 0;
         }
         false
+    }
+
+    /// Its size, unless it cannot be read or has been truncated.
+    pub(super) fn length(&mut self) -> io::Result<u64> {
+        let file = self.opened()?;
+        let length = file.metadata()?.len();
+        let (head, len) = head(&file)?;
+        if self.print.fits(head.get(..len).unwrap_or_default()) {
+            return Ok(length);
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Begins anew, after a truncation.

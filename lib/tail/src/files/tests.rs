@@ -601,9 +601,6 @@ fn a_source_runs_on_its_thread_until_it_is_stopped_and_goes_on_at_the_next_start
             patterns: patterns.clone(),
         };
         let handle = start(name, source, options, Box::new(seen.clone()), stop.clone())?;
-        while handle.figures().files == 0 {
-            std::thread::yield_now();
-        }
         append(&path, &format!("{expected}\n"));
         seen.wait_for(|got| got.live.last().is_some_and(|line| line == expected));
         stop.stop();

@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub(super) identifier: Vec<u8>,
     pub(super) unit: Vec<u8>,
     pub(super) pid: Vec<u8>,
+    /// When it was written, in microseconds since the epoch, as text.
+    pub(super) time: Vec<u8>,
     /// At most one byte more than a line may have.
     pub(super) message: Vec<u8>,
     /// Bytes of the message that are not in it.
@@ -28,12 +30,19 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// When it was written, in Unix milliseconds.
+    pub(super) fn time_ms(&self) -> Option<u64> {
+        let micros: u64 = std::str::from_utf8(&self.time).ok()?.parse().ok()?;
+        Some(micros / 1_000)
+    }
+
     fn clear(&mut self) {
         for field in [
             &mut self.cursor,
             &mut self.identifier,
             &mut self.unit,
             &mut self.pid,
+            &mut self.time,
             &mut self.message,
         ] {
             field.clear();
@@ -44,6 +53,7 @@ impl Entry {
     fn field(&mut self, key: &[u8]) -> Option<(&mut Vec<u8>, usize)> {
         Some(match key {
             b"MESSAGE" => (&mut self.message, MAX_LINE + 1),
+            b"__REALTIME_TIMESTAMP" => (&mut self.time, MAX_SHORT),
             b"__CURSOR" => (&mut self.cursor, MAX_SHORT),
             b"SYSLOG_IDENTIFIER" => (&mut self.identifier, MAX_SHORT),
             b"_SYSTEMD_UNIT" => (&mut self.unit, MAX_SHORT),
@@ -195,11 +205,14 @@ mod tests {
 
     use super::*;
 
-    fn parse(chunks: &[&[u8]]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+    /// Cursors and messages.
+    type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+    fn parse(chunks: &[&[u8]]) -> Result<Pairs, Malformed> {
         let (mut export, mut found) = (Export::default(), Vec::new());
         for chunk in chunks {
             export.push(chunk, |entry| {
-                found.push((entry.cursor.clone(), entry.message.clone()))
+                found.push((entry.cursor.clone(), entry.message.clone()));
             })?;
         }
         Ok(found)

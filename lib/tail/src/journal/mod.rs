@@ -21,12 +21,19 @@ use self::{
     export::{Entry, Export},
 };
 use crate::{
-    CHECKPOINT_EVERY, MAX_LINE, Options, Stop, StreamId, TailError, figures::count, lines::Piece,
-    output::Output, saver::Saver,
+    CHECKPOINT_EVERY, MAX_LINE, Options, Stop, StreamId, TailError, When,
+    figures::{count, gauge},
+    lines::Piece,
+    output::Output,
+    saver::Saver,
 };
 
 /// Identifiers that have a stream of their own; the others share one.
 const MAX_STREAMS: usize = 256;
+/// An entry that is older when it comes is no news.
+const NEWS_MS: u64 = 10_000;
+/// Without output for so long, everything has been read.
+const CAUGHT_UP: Duration = Duration::from_secs(1);
 const CHUNK: usize = 64 << 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -41,6 +48,8 @@ pub(crate) struct Journal {
     position: Position,
     streams: HashMap<Vec<u8>, StreamId>,
     others: Option<StreamId>,
+    /// The last entry was old: there are newer ones, or nothing was written since.
+    behind: bool,
     changed: bool,
     next_save: Instant,
 }
@@ -76,6 +85,7 @@ impl Journal {
             position,
             streams: HashMap::new(),
             others: None,
+            behind: false,
             changed: false,
             next_save: Instant::now() + CHECKPOINT_EVERY,
         })
@@ -151,24 +161,35 @@ impl Journal {
         let mut buffer = vec![0; CHUNK];
         let mut read = false;
         while !stop.is_asked() {
-            let wait = if self.changed {
-                self.next_save.saturating_duration_since(Instant::now())
-            } else {
-                Duration::MAX
-            };
-            if let Some(chunk) = child.read(stop, wait, &mut buffer)? {
-                if chunk.is_empty() {
-                    break;
-                }
-                if self.take(&mut export, chunk, &mut read).is_err() {
+            let wait = self.until_next_duty();
+            let asked = Instant::now();
+            match child.read(stop, wait, &mut buffer)? {
+                Some([]) => break,
+                Some(chunk) if self.take(&mut export, chunk, &mut read).is_err() => {
                     return Ok(("its output is not the export format".to_owned(), read));
                 }
+                Some(_) => {}
+                None if self.behind && asked.elapsed() >= CAUGHT_UP => {
+                    self.behind = false;
+                    gauge(&self.output.counters.lag_ms, 0);
+                }
+                None => {}
             }
             if self.changed && Instant::now() >= self.next_save {
                 self.save_if_changed();
             }
         }
         Ok((child.end(), read))
+    }
+
+    fn until_next_duty(&self) -> Duration {
+        let save = self.next_save.saturating_duration_since(Instant::now());
+        let save = if self.changed { save } else { Duration::MAX };
+        if self.behind {
+            save.min(CAUGHT_UP)
+        } else {
+            save
+        }
     }
 
     fn take(
@@ -204,13 +225,28 @@ impl Journal {
         } else {
             &entry.identifier
         });
+        let when = self.when(entry);
         match entry.message.split_at_checked(MAX_LINE) {
             Some((head, rest)) if !rest.is_empty() => {
                 let dropped = rest.len() as u64 + entry.dropped;
-                self.output.message(stream, Piece::Cut(head), dropped);
+                self.output.message(stream, Piece::Cut(head), dropped, when);
             }
-            _ => self.output.message(stream, Piece::Line(&entry.message), 0),
+            _ => self
+                .output
+                .message(stream, Piece::Line(&entry.message), 0, when),
         }
+    }
+
+    /// Whether an entry is news: journald writes the time, on the clock of this machine.
+    fn when(&mut self, entry: &Entry) -> When {
+        let now = u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX);
+        let age = now.saturating_sub(entry.time_ms().unwrap_or(now));
+        self.behind = age > NEWS_MS;
+        gauge(
+            &self.output.counters.lag_ms,
+            if self.behind { age } else { 0 },
+        );
+        if self.behind { When::Late } else { When::Live }
     }
 
     fn stream(&mut self, name: &[u8]) -> StreamId {

@@ -141,6 +141,28 @@ fn after_a_long_pause_entries_are_read_since_the_catch_up() {
 }
 
 #[test]
+fn old_entries_come_late_and_the_lag_ends_with_the_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = format!(
+        r"printf '__CURSOR=a\n__REALTIME_TIMESTAMP=1000000\nMESSAGE=old\n\n'
+        printf '__CURSOR=b\n__REALTIME_TIMESTAMP={}000000\nMESSAGE=new\n\n'
+        printf '__CURSOR=c\n__REALTIME_TIMESTAMP=1000000\nMESSAGE=older\n\n'; exec sleep 1000",
+        unix_time().as_secs()
+    );
+    let running = Running::start(dir.path(), script(dir.path(), &body), &[], HOUR);
+    running
+        .seen
+        .wait_for(|got| got.late == ["old", "older"] && got.live == ["new"]);
+    let lag = || running.counters.figures().lag;
+    let until = Instant::now() + Duration::from_secs(20);
+    while lag() > Duration::ZERO {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.end();
+}
+
+#[test]
 fn the_child_is_gone_after_the_stop_and_own_messages_are_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let body = format!(
@@ -189,67 +211,68 @@ fn matches_are_no_options_and_no_paths() {
     }
 }
 
-#[test]
-fn the_real_journalctl_gives_the_entries_of_a_journal() {
-    let dir = tempfile::tempdir().unwrap();
+/// A journal of ten entries, every second of ssh.service, the third with a newline. `None` if it cannot be made here.
+fn real_journal(dir: &Path) -> Option<PathBuf> {
     let remote = std::env::var_os("SYSTEMD_JOURNAL_REMOTE").map_or_else(
         || PathBuf::from("/usr/lib/systemd/systemd-journal-remote"),
         PathBuf::from,
     );
-    let have = |program: &Path| {
-        Command::new(program)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status()
-            .is_ok()
+    let version = |program: &Path| {
+        let mut command = Command::new(program);
+        command.arg("--version").stdout(Stdio::null()).status()
     };
-    if !have(&remote) || !have(Path::new("journalctl")) {
+    version(&remote)
+        .and(version(Path::new("journalctl")))
+        .ok()?;
+    let export: Vec<u8> = (0..10).flat_map(journal_entry).collect();
+    fs::write(dir.join("export"), export).unwrap();
+    let file = dir.join("one.journal");
+    let mut make = Command::new(&remote);
+    make.arg(format!("--output={}", file.display()))
+        .arg(dir.join("export"));
+    assert!(make.status().unwrap().success());
+    Some(file)
+}
+
+fn journal_entry(n: u64) -> Vec<u8> {
+    let unit = if n.is_multiple_of(2) {
+        "ssh.service"
+    } else {
+        "cron.service"
+    };
+    let message = if n == 2 {
+        let text = b"two\nlines";
+        [
+            b"MESSAGE\n".as_slice(),
+            &(text.len() as u64).to_le_bytes(),
+            text,
+            b"\n",
+        ]
+        .concat()
+    } else {
+        format!("MESSAGE=message {n}\n").into_bytes()
+    };
+    let time = (unix_time().as_secs() - 1) * 1_000_000 + n;
+    let head = format!(
+        "__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID=0123456789abcdef0123456789abcdef\n\
+         _SYSTEMD_UNIT={unit}\nSYSLOG_IDENTIFIER=sshd\n_PID=1\n"
+    );
+    [head.as_bytes(), &message, b"\n"].concat()
+}
+
+#[test]
+fn the_real_journalctl_gives_the_entries_of_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(file) = real_journal(dir.path()) else {
         println!("skipped: no systemd-journal-remote or no journalctl");
         return;
-    }
-    let entry = |n: u64| {
-        let unit = if n % 2 == 0 {
-            "ssh.service"
-        } else {
-            "cron.service"
-        };
-        let message = if n == 2 {
-            let text = b"two\nlines";
-            [
-                b"MESSAGE\n".as_slice(),
-                &(text.len() as u64).to_le_bytes(),
-                text,
-                b"\n",
-            ]
-            .concat()
-        } else {
-            format!("MESSAGE=message {n}\n").into_bytes()
-        };
-        let time = unix_time().as_micros() as u64 - 1_000_000 + n;
-        let head = format!(
-            "__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID=0123456789abcdef0123456789abcdef\n\
-             _SYSTEMD_UNIT={unit}\nSYSLOG_IDENTIFIER=sshd\n_PID=1\n"
-        );
-        [head.as_bytes(), &message, b"\n"].concat()
     };
-    let export: Vec<u8> = (0..10).flat_map(entry).collect();
-    fs::write(dir.path().join("export"), export).unwrap();
-    let file = dir.path().join("one.journal");
-    let made = Command::new(&remote)
-        .arg(format!("--output={}", file.display()))
-        .arg(dir.path().join("export"))
-        .status()
-        .unwrap();
-    assert!(made.success());
     let body = format!("exec journalctl --file={} \"$@\"", file.display());
-    fs::write(
-        dir.path().join("j.tail.json"),
-        r#"{"cursor":"s=9","taken":1000}"#,
-    )
-    .unwrap();
+    let state = dir.path().join("j.tail.json");
+    fs::write(&state, r#"{"cursor":"s=9","taken":1000}"#).unwrap();
     let program = script(dir.path(), &body);
-    let unit = ["_SYSTEMD_UNIT=ssh.service"];
-    let running = Running::start(dir.path(), program.clone(), &unit, HOUR);
+    let unit = "_SYSTEMD_UNIT=ssh.service";
+    let running = Running::start(dir.path(), program.clone(), &[unit], HOUR);
     let expected = [
         "message 0",
         "two\nlines",
@@ -260,20 +283,13 @@ fn the_real_journalctl_gives_the_entries_of_a_journal() {
     running.seen.wait_for(|got| got.live == expected);
     running.end();
     // Behind the last entry, the next run has nothing to tell.
-    let cursor = load(&dir.path().join("j.tail.json")).cursor;
+    let cursor = load(&state).cursor;
     assert!(cursor.contains("i="), "{cursor}");
-    let mut child = Child::start(
-        &program,
-        &["_SYSTEMD_UNIT=ssh.service".to_owned()],
-        &From::Cursor(cursor),
-    )
-    .unwrap();
+    let mut child = Child::start(&program, &[unit.to_owned()], &From::Cursor(cursor)).unwrap();
     let stop = Stop::new().unwrap();
     let mut buffer = [0; 64];
-    let more = child
-        .read(&stop, Duration::from_millis(500), &mut buffer)
-        .unwrap();
-    assert_eq!(more, None);
+    let more = child.read(&stop, Duration::from_millis(500), &mut buffer);
+    assert_eq!(more.unwrap(), None);
     drop(child);
     let refused = Child::start(&program, &[], &From::Cursor("nonsense".to_owned())).unwrap();
     let told = refused.end();
