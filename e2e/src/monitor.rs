@@ -49,7 +49,7 @@ impl Monitor {
         "7d",
     ];
 
-    /// Starts it with these sources and jails, and waits until it answers. A later start with the same directory goes on
+    /// Starts it with these sources and jails, and waits until it reads. A later start with the same directory goes on
     /// where the earlier one ended. The daemon's group must be [`Monitor::GROUP`].
     ///
     /// # Panics
@@ -66,7 +66,14 @@ impl Monitor {
         if let Err(status) = program.until("couicmon answers or gives up", up) {
             panic!("{status}\n{}", program.output());
         }
-        Self { program, metrics }
+        let monitor = Self { program, metrics };
+        // Its first start begins at the end of each file.
+        if config.contains("file = ") {
+            until("couicmon has found its log", LONG, || {
+                (monitor.figure("couicmon_files") >= 1.0).then_some(())
+            });
+        }
+        monitor
     }
 
     /// The sum of a metric over all its labels: `couicmon_lines_total`.
