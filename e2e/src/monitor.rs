@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
+    thread,
 };
 
 use couic_testkit::{Api, At, LONG, Program, until};
@@ -19,7 +20,7 @@ use crate::{Daemon, Lab};
 /// In the lab's own namespace, where it is free.
 const METRICS: &str = "127.0.0.1:9466";
 
-/// A running couicmon; killed on drop, with its output printed if the test fails.
+/// A running couicmon; killed on drop, with its output and metrics printed if the test fails.
 #[derive(Debug)]
 pub struct Monitor {
     program: Program,
@@ -48,7 +49,7 @@ impl Monitor {
         "7d",
     ];
 
-    /// Starts it with these sources and jails, and waits until it answers. A later start with the same directory goes on
+    /// Starts it with these sources and jails, and waits until it reads. A later start with the same directory goes on
     /// where the earlier one ended. The daemon's group must be [`Monitor::GROUP`].
     ///
     /// # Panics
@@ -65,7 +66,14 @@ impl Monitor {
         if let Err(status) = program.until("couicmon answers or gives up", up) {
             panic!("{status}\n{}", program.output());
         }
-        Self { program, metrics }
+        let monitor = Self { program, metrics };
+        // Its first start begins at the end of each file.
+        if config.contains("file = ") {
+            until("couicmon has found its log", LONG, || {
+                (monitor.figure("couicmon_files") >= 1.0).then_some(())
+            });
+        }
+        monitor
     }
 
     /// The sum of a metric over all its labels: `couicmon_lines_total`.
@@ -110,6 +118,16 @@ impl Monitor {
     #[must_use]
     pub fn ended_by(mut self, signal: Signal) -> i32 {
         self.program.end(signal)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(page) = self.metrics.try_request("GET", "/metrics", None)
+        {
+            println!("--- metrics of couicmon ---\n{}", page.body);
+        }
     }
 }
 
