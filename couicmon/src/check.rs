@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
+use couic_common::time_left;
 use couic_tail::Source;
 
 use crate::config::Config;
@@ -24,7 +25,7 @@ pub(crate) fn print(path: &Path, config: &Config) -> ExitCode {
     }
     for jail in &config.detect.jails {
         let (of, rate) = (jail.sources.join(", "), &jail.rate);
-        let ban = humantime::format_duration(jail.ban);
+        let ban = time_left(jail.ban.as_secs());
         let shadow = if jail.shadow {
             ", shadow: bans nobody"
         } else {

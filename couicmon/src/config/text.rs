@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use couic_common::time_left;
 use couic_settings::Section;
 use ipnetwork::IpNetwork;
 
@@ -18,7 +19,7 @@ pub(super) fn duration(
     match humantime::parse_duration(text) {
         Ok(found) if found >= Duration::from_secs(1) && found <= most => Some(found),
         Ok(_) => {
-            let most = humantime::format_duration(most);
+            let most = time_left(most.as_secs());
             let message = format!("{text:?} is not in the range from 1s to {most}");
             section.mistake(Some(line), key, message)
         }

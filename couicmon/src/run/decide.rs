@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use couic_common::unix_seconds;
+use couic_common::{time_left, unix_seconds};
 use couic_detect::{Answer, Ask, Ban, Decision, Why};
 use couic_inject::{Injector, Pending, Rule};
 use parking_lot::Mutex;
@@ -147,7 +147,7 @@ impl Decider {
 
 /// For the log and alarms.
 fn told(ban: &Ban) -> String {
-    let length = humantime::format_duration(ban.length);
+    let length = time_left(ban.length.as_secs());
     let Ban {
         cidr, jail, level, ..
     } = ban;

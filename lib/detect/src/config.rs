@@ -119,6 +119,19 @@ pub enum Distinct {
     Agent,
 }
 
+impl Distinct {
+    /// As it is written in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::User => "user",
+            Self::Host => "host",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 /// Bans of those who come back last longer: `ban` × `factor`^(relapses), up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LadderConfig {

@@ -41,3 +41,15 @@ pub enum Login {
     /// The connection ended before anybody was authenticated.
     Abandoned,
 }
+
+impl Login {
+    /// As it is written in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::grouped;
+use couic_common::{grouped, time_left};
 use couic_detect::JailAccount;
 use couic_tail::Figures;
 use serde_json::{Value, json};
@@ -139,7 +139,7 @@ impl<'r> Report<'r> {
                 time(Some(banned.time_ms)),
                 ban.cidr.to_string(),
                 ban.jail.to_string(),
-                humantime::format_duration(ban.length).to_string(),
+                time_left(ban.length.as_secs()),
                 ban.level.to_string(),
                 state(banned),
                 ban.sample.clone(),

@@ -1,5 +1,7 @@
 //! What the detector tells, without changing anything.
 
+use couic_common::time_left;
+
 use super::{Detector, SourceId};
 use crate::{
     Client, Counters, Event, JailAccount, JailFigures, LadderRow, Talker, Verdict,
@@ -84,8 +86,10 @@ impl Detector {
                 let (addr, whose) = self.whose(filter, text, client);
                 let hit = why_not.is_none() && addr.is_some();
                 let rule = &jail.rule;
-                let (rate, ban) = (&rule.rate, humantime::format_duration(rule.ban));
-                let distinct = rule.distinct.map(|field| format!("distinct {field:?} "));
+                let (rate, ban) = (&rule.rate, time_left(rule.ban.as_secs()));
+                let distinct = rule
+                    .distinct
+                    .map(|field| format!("distinct {} ", field.name()));
                 let distinct = distinct.unwrap_or_default();
                 let does = if rule.shadow {
                     "says so (shadow)"

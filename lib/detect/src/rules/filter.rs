@@ -46,10 +46,12 @@ impl Filter {
             ));
         }
         if !self.has_login(event.login) {
-            return Some(format!(
-                "login {:?} is not of {:?}",
-                event.login, self.login
-            ));
+            let wanted: Vec<&str> = self.login.iter().map(|login| login.name()).collect();
+            let wanted = wanted.join(", ");
+            return Some(match event.login {
+                Some(login) => format!("login {} is not of {wanted}", login.name()),
+                None => format!("tells of no login, where one {wanted} counts"),
+            });
         }
         self.path_or_host(event)
             .or_else(|| self.words(event, text))
