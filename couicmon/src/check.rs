@@ -8,6 +8,9 @@ use crate::config::Config;
 
 /// Prints it.
 pub(crate) fn print(path: &Path, config: &Config) -> ExitCode {
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
     println!("{}: valid", path.display());
     for source in &config.sources {
         let input = match &source.input {

@@ -37,5 +37,5 @@ fn main() -> ExitCode {
     if cli.check_config {
         return check::print(&cli.config, &config);
     }
-    run::run(&cli.config, config)
+    run::run(&cli.config, &config)
 }

@@ -90,6 +90,20 @@ impl Config {
         read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
     }
 
+    /// What is valid, but dangerous or without effect.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let rules = self.rules();
+        let warnings = rules.iter().flat_map(Rules::warnings);
+        let mut warnings: Vec<String> = warnings.map(ToString::to_string).collect();
+        if self.detect.jails.is_empty() {
+            warnings.push(
+                "there is no jail, so nobody is banned: add [jail.NAME], or presets = [\"sshd\"]"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+
     /// The rules for a detector. None if they are not valid, which was checked.
     pub(crate) fn rules(&self) -> Option<Rules> {
         self.detect.check(&names(&self.sources)).ok()

@@ -10,8 +10,11 @@
 //! Called before any thread is started, as Linux keeps all of this per thread.
 
 use std::{
-    io,
-    os::fd::AsFd,
+    fs, io, iter,
+    os::{
+        fd::AsFd,
+        unix::fs::{PermissionsExt, lchown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -199,6 +202,16 @@ fn become_user(config: &Config) -> Result<(), ConfineError> {
     };
     let given =
         std::ffi::CString::new(name.as_bytes()).map_err(|_| wrong("is no name".to_owned()))?;
+    // What systemd makes by StateDirectory= and RuntimeDirectory=.
+    for dir in iter::once(&*config.state_dir).chain(config.control.parent()) {
+        if !dir.exists() {
+            let made = fs::create_dir(dir).and_then(|()| {
+                fs::set_permissions(dir, fs::Permissions::from_mode(0o750))?;
+                lchown(dir, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            });
+            made.map_err(|error| wrong(format!("cannot be given {}: {error}", dir.display())))?;
+        }
+    }
     // Before the user changes: it takes CAP_SETPCAP.
     lower_bounding(Caps::NONE).map_err(step("empty the bounding set of capabilities"))?;
     let switched = initgroups(&given, user.gid)
@@ -284,11 +297,7 @@ fn dirs(source: &SourceConfig) -> Vec<PathBuf> {
 fn linked(dir: &Path) -> Vec<PathBuf> {
     /// Most entries that are looked at.
     const MOST: usize = 10_000;
-    let entries = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .take(MOST)
-        .flatten();
+    let entries = fs::read_dir(dir).into_iter().flatten().take(MOST).flatten();
     let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
     let targets = links.filter_map(|link| link.path().canonicalize().ok());
     let files = targets.filter(|target| target.is_file());

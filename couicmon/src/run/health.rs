@@ -7,6 +7,7 @@ use couic_inject::Injector;
 use serde::Serialize;
 
 use super::{
+    alarms,
     service::{Service, SourceFigures},
     watch::Counts,
 };
@@ -19,9 +20,6 @@ const LAG: Duration = Duration::from_secs(10);
 
 /// A held ban is a problem for so long.
 const HELD: Duration = Duration::from_secs(600);
-
-/// Clocks further apart are a problem, in ms.
-pub(super) const OFFSET: i64 = 60_000;
 
 /// Every status, the best first.
 pub(super) const STATUSES: [&str; 3] = ["ok", "degraded", "failed"];
@@ -74,7 +72,7 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
             dominant.source
         ),
     }));
-    let daemon = of_daemon(service);
+    let daemon = of_daemon(service, &mut problems);
     let no_source = !sources.is_empty() && sources.iter().all(|source| source.ended);
     let failed = daemon.is_some() || no_source;
     if no_source {
@@ -148,21 +146,19 @@ fn of_source(source: &SourceFigures) -> Vec<String> {
             tail.lines
         ));
     }
-    let offset = counts.offset_ms.load(Relaxed);
-    if offset.abs() > OFFSET {
-        let (by, way) = (
-            offset.abs() / 1_000,
-            if offset > 0 { "behind" } else { "ahead of" },
-        );
-        problems.push(format!(
-            "source {name}: its lines are {by} s {way} this machine's clock: rates are by arrival all the same; look at clocks and time zones"
-        ));
-    }
+    problems.extend(alarms::apart(source));
     problems
 }
 
-fn of_daemon(service: &Service) -> Option<String> {
+/// Why bans do not arrive; those that were refused are added to the other problems.
+fn of_daemon(service: &Service, problems: &mut Vec<String>) -> Option<String> {
     let figures = service.decider.with(Injector::figures)?;
+    if let Some(refusal) = figures.refusal.filter(|_| figures.refused > 0) {
+        let count = counted(figures.refused, "ban was", "bans were");
+        problems.push(format!(
+            "{count} refused by the daemon since the start, the last: {refusal}"
+        ));
+    }
     let waits = figures.oldest.is_some_and(|oldest| oldest > WAITING);
     if !waits {
         return None;

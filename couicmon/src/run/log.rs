@@ -44,12 +44,6 @@ impl Level {
     pub(crate) fn set(&self, level: &str) {
         (self.0)(level);
     }
-
-    /// A log of the tests.
-    #[cfg(test)]
-    pub(crate) fn none() -> Self {
-        Self(Box::new(|_| {}))
-    }
 }
 
 /// `COUICMON_LOG=debug` goes before the configuration.

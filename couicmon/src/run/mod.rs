@@ -1,5 +1,6 @@
 //! The service: from the start of the program to its end.
 
+mod alarms;
 mod answers;
 mod confine;
 mod core;
@@ -11,6 +12,7 @@ mod late;
 mod log;
 mod notify;
 mod proxies;
+mod reload;
 mod service;
 mod state;
 #[cfg(test)]
@@ -39,13 +41,13 @@ const TICK: Duration = Duration::from_millis(250);
 const SAVE: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(path: &Path, config: Config) -> ExitCode {
+pub(crate) fn run(path: &Path, config: &Config) -> ExitCode {
     let level = Level::start(config.log_level);
     let notify = Notify::find();
     let own_log = log::own_files();
     // The time zone is read now: it is out of reach once the process is confined.
     offset_s(0);
-    let readable = match confine::confine(&config, path) {
+    let readable = match confine::confine(config, path) {
         Ok(readable) => readable,
         Err(error) => return failed(&error),
     };
@@ -64,7 +66,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn serve(
     path: &Path,
-    config: Config,
+    config: &Config,
     (readable, own_log): (Readable, Vec<std::path::PathBuf>),
     level: &Level,
     notify: &Notify,

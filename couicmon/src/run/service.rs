@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::{
+    alarms::Alarms,
     answers::{Answers, Asker},
     confine::Readable,
     core::{Core, clock_ms},
@@ -62,17 +63,18 @@ pub(crate) enum StartError {
 pub(crate) struct Service {
     pub(crate) core: Arc<Mutex<Core>>,
     pub(crate) decider: Arc<Decider>,
-    state: State,
-    readable: Readable,
-    own_log: Vec<PathBuf>,
-    now: Mutex<Now>,
-    seed: u64,
+    pub(super) state: State,
+    pub(super) readable: Readable,
+    pub(super) own_log: Vec<PathBuf>,
+    pub(super) now: Mutex<Now>,
+    pub(super) alarms: Alarms,
+    pub(super) seed: u64,
 }
 
 /// What a reload changes.
-struct Now {
-    config: Config,
-    running: Vec<Running>,
+pub(super) struct Now {
+    pub(super) config: Config,
+    pub(super) running: Vec<Running>,
     ignored: Option<Arc<Ignored>>,
     /// The sources of which it was told that nobody is judged.
     told: Vec<String>,
@@ -80,8 +82,8 @@ struct Now {
     problem: Option<String>,
 }
 
-struct Running {
-    config: SourceConfig,
+pub(super) struct Running {
+    pub(super) config: SourceConfig,
     counts: Arc<Counts>,
     handle: Handle,
     stop: Stop,
@@ -102,10 +104,11 @@ impl Service {
     /// # Errors
     /// [`StartError`].
     pub(crate) fn start(
-        config: Config,
+        config: &Config,
         readable: Readable,
         own_log: Vec<PathBuf>,
     ) -> Result<Arc<Self>, StartError> {
+        config.warnings().iter().for_each(|text| warn!("{text}"));
         let dir = config.state_dir.clone();
         ensure_dir(&dir, 0o700).map_err(|source| StartError::State {
             dir: dir.clone(),
@@ -113,7 +116,7 @@ impl Service {
         })?;
         let state = State::new(&dir);
         let seed = RandomState::new().hash_one(std::process::id());
-        let mut core = Core::new(&config, seed).ok_or(StartError::Rules)?;
+        let mut core = Core::new(config, seed).ok_or(StartError::Rules)?;
         state.restore_ladder(&mut core.detector);
         let core = Arc::new(Mutex::new(core));
         let injector = Injector::start(
@@ -135,6 +138,7 @@ impl Service {
                 told: Vec::new(),
                 problem: None,
             }),
+            alarms: Alarms::default(),
             seed,
         };
         service.know(&mut service.now.lock());
@@ -144,7 +148,7 @@ impl Service {
     }
 
     /// Starts to read these sources; none of them if one cannot be read.
-    fn read(&self, sources: &[SourceConfig]) -> Result<Vec<Running>, StartError> {
+    pub(super) fn read(&self, sources: &[SourceConfig]) -> Result<Vec<Running>, StartError> {
         let mut running = Vec::new();
         for config in sources {
             match self.read_one(config) {
@@ -183,7 +187,7 @@ impl Service {
     }
 
     /// Takes over the daemon's ignore list, and tells which sources wait for it.
-    fn know(&self, now: &mut Now) {
+    pub(super) fn know(&self, now: &mut Now) {
         let sources = &now.config.sources;
         self.core.lock().know(sources, now.ignored.as_deref());
         let blind = Core::blind(&self.core, sources);
@@ -240,8 +244,10 @@ impl Service {
         }
     }
 
-    /// To be called each 30 s: writes the state. Blocks on the disk.
+    /// To be called each 30 s: writes the state, and tells what lasts. Blocks on the disk.
     pub(crate) fn save(&self) {
+        let dominant = self.core.lock().detector.counters().dominant;
+        self.alarms.look(&self.sources(), &dominant);
         self.write(false);
     }
 
@@ -273,94 +279,6 @@ impl Service {
         }
     }
 
-    /// Takes over another configuration. Sources that stay go on without a gap; those that are read in another way, or not
-    /// any more, end. Buckets begin empty, the ladder and running bans are kept.
-    ///
-    /// # Errors
-    /// Why the configuration before stays in force.
-    pub(crate) fn reload(&self, config: Config) -> Result<String, String> {
-        for source in &config.sources {
-            if let Some(why) = self.readable.lacks(source) {
-                return Err(format!(
-                    "source {}: {why}, so it needs a restart",
-                    source.name
-                ));
-            }
-        }
-        let fresh_core = Core::new(&config, self.seed).ok_or("the rules are not valid")?;
-        let mut now = self.now.lock();
-        let pending = pending(&now.config, &config);
-        let stays = |old: &Running| {
-            let mut new = config.sources.iter();
-            new.any(|new| new.name == old.config.name && new.same_input(&old.config))
-        };
-        // Another source may take the socket or the checkpoint of one that ends.
-        let (kept, ended) = std::mem::take(&mut now.running)
-            .into_iter()
-            .partition(stays);
-        now.running = kept;
-        let named = |running: &[Running]| {
-            running
-                .iter()
-                .map(|one| one.config.name.clone())
-                .collect::<Vec<_>>()
-        };
-        let (kept, before) = (named(&now.running), configs(&ended));
-        let fresh: Vec<_> = config
-            .sources
-            .iter()
-            .filter(|new| !kept.contains(&new.name))
-            .cloned()
-            .collect();
-        end(ended);
-        let old_config = std::mem::replace(&mut now.config, config);
-        let old_core = self.swap(fresh_core, &mut now);
-        drop(now);
-        // They may read their first lines before this returns, by the rules that are in force now.
-        let started = self.read(&fresh);
-        if let Err(error) = started {
-            let mut now = self.now.lock();
-            now.config = old_config;
-            self.swap(old_core, &mut now);
-            drop(now);
-            let back = self
-                .read(&before)
-                .inspect_err(|error| error!("after a failed reload: {error}"));
-            self.now.lock().running.extend(back.into_iter().flatten());
-            return Err(error.to_string());
-        }
-        let mut now = self.now.lock();
-        let Now {
-            config, running, ..
-        } = &mut *now;
-        running.extend(started.into_iter().flatten());
-        for one in running {
-            if let Some(new) = config
-                .sources
-                .iter()
-                .find(|new| new.name == one.config.name)
-            {
-                one.config = new.clone();
-            }
-        }
-        drop(now);
-        Ok(format!(
-            "configuration reloaded, {}{pending}",
-            self.summary()
-        ))
-    }
-
-    /// Puts another core in place, with the ladder of the one before, which is returned.
-    fn swap(&self, mut core: Core, now: &mut Now) -> Core {
-        let mut current = self.core.lock();
-        core.detector.restore_ladder(current.detector.ladder());
-        core.generation = current.generation;
-        let before = std::mem::replace(&mut *current, core);
-        drop(current);
-        self.know(now);
-        before
-    }
-
     /// Ends: sources with their checkpoints, then bans with a deadline; the rest is kept on disk.
     pub(crate) fn stop(&self) {
         let running = std::mem::take(&mut self.now.lock().running);
@@ -373,10 +291,10 @@ impl Service {
         match (rest.is_empty(), self.state.keep(rest)) {
             (true, Ok(())) => {}
             (false, Ok(())) => {
-                warn!("{left} not sent: they are kept, and sent after the next start")
+                warn!("{left} not sent: they are kept, and sent after the next start");
             }
             (_, Err(error)) => {
-                error!("{left} not sent, and are lost: they cannot be written: {error}")
+                error!("{left} not sent, and are lost: they cannot be written: {error}");
             }
         }
     }
@@ -412,12 +330,8 @@ impl Service {
     }
 }
 
-fn configs(running: &[Running]) -> Vec<SourceConfig> {
-    running.iter().map(|one| one.config.clone()).collect()
-}
-
 /// Asks all to stop first, so that they end together.
-fn end(running: Vec<Running>) {
+pub(super) fn end(running: Vec<Running>) {
     running.iter().for_each(|one| one.stop.stop());
     for one in running {
         if !one.handle.join() {
@@ -426,29 +340,5 @@ fn end(running: Vec<Running>) {
                 one.config.name
             );
         }
-    }
-}
-
-/// A clause that names keys that a reload does not take over.
-fn pending(old: &Config, new: &Config) -> String {
-    let keys = [
-        ("user", old.user != new.user),
-        ("state_dir", old.state_dir != new.state_dir),
-        ("control", old.control != new.control),
-        ("metrics.listen", old.metrics != new.metrics),
-        ("daemon.socket", old.socket != new.socket),
-        ("daemon.token_file", old.token_file != new.token_file),
-    ];
-    let changed: Vec<&str> = keys
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key)
-        .collect();
-    match changed.as_slice() {
-        [] => String::new(),
-        keys => format!(
-            "; these keys have changed and take effect at the next restart: {}",
-            keys.join(", ")
-        ),
     }
 }

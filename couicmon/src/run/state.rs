@@ -19,6 +19,8 @@ use couic_inject::{Injector, Limits, Pending};
 use parking_lot::Mutex;
 use tracing::{error, warn};
 
+use super::core::clock_ms;
+
 /// The first line of the ladder's file, with its version.
 const MAGIC: &str = "couicmon-ladder-1";
 
@@ -77,7 +79,7 @@ impl State {
             }
         };
         match rows {
-            Some(rows) => detector.restore_ladder(rows),
+            Some(rows) => detector.restore_ladder(rows, clock_ms()),
             None => {
                 let aside = self.dir.join("ladder.damaged");
                 let moved = fs::rename(&path, &aside).err();

@@ -73,7 +73,7 @@ impl Rig {
     }
 
     /// Starts, and waits until the log is open: what is written before the first look of all is not read.
-    fn start(&self, config: Config) -> Arc<Service> {
+    fn start(&self, config: &Config) -> Arc<Service> {
         let service = Service::start(config, Readable::everything(), Vec::new()).unwrap();
         let open = || (service.sources()[0].tail.files == 1).then_some(());
         until("the log is open", LONG, open);
@@ -116,7 +116,7 @@ fn await_lines(service: &Service, count: u64) {
 #[test]
 fn a_ban_says_who_why_and_how_long() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(
         &[
             "192.0.2.7",
@@ -155,7 +155,7 @@ fn a_ban_says_who_why_and_how_long() {
 #[test]
 fn a_jail_in_shadow_mode_bans_nobody_and_counts() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", &format!("{SCAN}shadow = true\n")));
+    let service = rig.start(&rig.config("", &format!("{SCAN}shadow = true\n")));
     rig.write(&["192.0.2.7"; 5], 404);
     await_lines(&service, 5);
     let shadow = || (service.core.lock().detector.jails()[0].shadow_bans == 1).then_some(());
@@ -171,7 +171,7 @@ fn behind_proxies_the_client_is_banned_and_the_proxy_never() {
     let keys =
         format!("{keys}\nfields = '$remote_addr [$time_local] \"$http_x_forwarded_for\" $status'");
     let config = rig.config(&keys, SCAN);
-    let service = rig.start(config);
+    let service = rig.start(&config);
     let mut lines = String::new();
     for n in 0..5 {
         writeln!(
@@ -202,7 +202,7 @@ fn nobody_is_judged_until_a_set_of_proxies_is_known() {
     let rig = Rig::new();
     rig.daemon.set_ignore(None);
     let keys = "trusted_proxies = \"feed:cdn\"\nclient_from = \"x-forwarded-for\"";
-    let service = rig.start(rig.config(keys, SCAN));
+    let service = rig.start(&rig.config(keys, SCAN));
     assert_eq!(service.blind(), ["web"]);
     rig.write(&["192.0.2.7"; 5], 404);
     let unjudged = || {

@@ -1,6 +1,8 @@
 //! The program itself: its arguments, signals, privileges, and what it keeps when it is killed. Started as root, it becomes
 //! nobody.
 
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::{
     fs::{self, File, Permissions},
     io::Write as _,

@@ -316,10 +316,22 @@ impl Detector {
         }
     }
 
-    /// Takes what [`ladder`](Self::ladder) gave before a restart.
-    pub fn restore_ladder(&mut self, rows: impl IntoIterator<Item = LadderRow>) {
+    /// Takes what [`ladder`](Self::ladder) gave before a restart. A ban that still runs at `now_ms` goes on: who offends
+    /// meanwhile has not come back, whatever the jail.
+    pub fn restore_ladder(&mut self, rows: impl IntoIterator<Item = LadderRow>, now_ms: i64) {
+        let now = self.clock.tick(now_ms);
         for row in rows {
             self.ladder.restore(row, self.v6_prefix, &self.clock);
+            let until = self.clock.inside(row.ends_ms);
+            if until > now {
+                let run = Run {
+                    from: now,
+                    jail: 0,
+                    jails: Mask::MAX,
+                };
+                let key = Key::of(row.addr, self.v6_prefix);
+                self.runs.set_until(key, run, until, now);
+            }
         }
     }
 

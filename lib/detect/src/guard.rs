@@ -182,6 +182,9 @@ mod tests {
         guard.seen(1, later);
         let first_held = (1..).find(|_| guard.admit(true, later).is_err());
         assert_eq!(first_held, Some(100), "few bans are not judged");
-        assert!((0..1_000).all(|_| guard.admit(false, later).is_ok()), "logins have no crowd");
+        assert!(
+            (0..1_000).all(|_| guard.admit(false, later).is_ok()),
+            "logins have no crowd"
+        );
     }
 }

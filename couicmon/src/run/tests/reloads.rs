@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn other_rules_take_effect_and_no_line_is_lost_or_read_twice() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
     rig.daemon.await_rule("192.0.2.7/32");
     let stricter = SCAN
@@ -26,7 +26,7 @@ fn other_rules_take_effect_and_no_line_is_lost_or_read_twice() {
 #[test]
 fn the_ladder_outlives_a_reload() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
     rig.daemon.await_rule("192.0.2.7/32");
     let ladder = || service.core.lock().detector.ladder();
@@ -40,7 +40,7 @@ fn the_ladder_outlives_a_reload() {
 #[test]
 fn sources_come_and_go_with_a_reload() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     let other = rig.dir.path().join("other.log");
     fs::write(&other, "").unwrap();
     let tables = format!(
@@ -73,7 +73,7 @@ fn sources_come_and_go_with_a_reload() {
 #[test]
 fn a_source_that_cannot_be_read_leaves_everything_as_it_was() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let tables = format!(
         "{}\n[source.net]\nudp = \"{}\"\nformat = \"plain\"\n",
@@ -97,7 +97,7 @@ fn a_source_that_cannot_be_read_leaves_everything_as_it_was() {
 #[test]
 fn keys_that_need_a_restart_are_named() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     let mut config = rig.config("", SCAN);
     config.metrics = None;
     let told = service.reload(config).unwrap();

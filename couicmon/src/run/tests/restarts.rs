@@ -6,7 +6,7 @@ use super::*;
 fn bans_wait_for_a_daemon_that_is_away() {
     let rig = Rig::new();
     rig.daemon.go();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
     let pending = || {
         service
@@ -24,7 +24,7 @@ fn bans_wait_for_a_daemon_that_is_away() {
 fn what_could_not_be_sent_is_sent_after_the_next_start() {
     let rig = Rig::new();
     rig.daemon.go();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
     let pending = || {
         service
@@ -39,7 +39,7 @@ fn what_could_not_be_sent_is_sent_after_the_next_start() {
     service.stop();
     drop(service);
     rig.daemon.come();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     let job = rig.daemon.await_rule("192.0.2.7/32");
     assert!(job.entry.ttl.unwrap() <= 600);
     service.stop();
@@ -49,12 +49,12 @@ fn what_could_not_be_sent_is_sent_after_the_next_start() {
 #[test]
 fn a_start_goes_on_where_the_last_run_ended_and_knows_who_came_back() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
     rig.daemon.await_rule("192.0.2.7/32");
     service.stop();
     drop(service);
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     let ladder = service.core.lock().detector.ladder();
     assert_eq!((ladder.len(), ladder[0].level), (1, 1));
     rig.write(&["192.0.2.8"; 3], 404);
@@ -81,7 +81,7 @@ fn what_was_written_meanwhile_is_judged_by_its_own_time() {
         .replace("status = 404", "status = 401")
         .replace("3 per", "2 per");
     let config = || rig.config("", &slow);
-    let service = rig.start(config());
+    let service = rig.start(&config());
     rig.write(&["192.0.2.1"], 200);
     await_lines(&service, 1);
     service.stop();
@@ -106,7 +106,7 @@ fn what_was_written_meanwhile_is_judged_by_its_own_time() {
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-    let service = rig.start(config());
+    let service = rig.start(&config());
     let job = rig.daemon.await_rule("192.0.2.7/32");
     let ttl = job.entry.ttl.unwrap();
     assert!((150..=181).contains(&ttl), "600 s less 7 minutes: {ttl}");

@@ -10,7 +10,7 @@ use crate::run::{figures, health, http::Listeners};
 #[test]
 fn metrics_are_valid_and_count() {
     let rig = Rig::new();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
     rig.write(&["not an address"], 404);
     rig.daemon.await_rule("192.0.2.7/32");
@@ -47,7 +47,7 @@ fn lines_and_addresses_are_told_on_the_control_socket_only() {
         .enable_all()
         .build()
         .unwrap();
-    let service = rig.start(config);
+    let service = rig.start(&config);
     let (stop, stopping) = watch::channel(false);
     let (address, tasks) = runtime.block_on(async {
         let listeners = Listeners::bind(Some(([127, 0, 0, 1], 0).into()), &control)
@@ -92,7 +92,7 @@ fn lines_and_addresses_are_told_on_the_control_socket_only() {
 fn a_wrong_format_and_a_silent_daemon_are_problems() {
     let rig = Rig::new();
     rig.daemon.go();
-    let service = rig.start(rig.config("", SCAN));
+    let service = rig.start(&rig.config("", SCAN));
     fs::write(rig.log(), "junk\njunk\n").unwrap();
     await_lines(&service, 2);
     let problems = || {

@@ -338,4 +338,7 @@ fn a_batch_takes_what_was_there_and_nothing_after_its_end() {
         held.board(&mut late, 0).is_empty(),
         "the batch was given up"
     );
+    let mut next = held.begin_flight(9);
+    assert!(held.board(&mut late, 0).is_empty(), "another is under way");
+    assert_eq!(held.board(&mut next, 0).len(), 5);
 }

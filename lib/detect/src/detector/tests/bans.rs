@@ -91,10 +91,24 @@ fn who_comes_back_is_banned_longer_until_the_past_is_forgotten() {
     let rows = d.ladder();
     assert_eq!((rows.len(), rows[0].level), (1, 3));
     let mut restarted = detector(&config);
-    restarted.restore_ladder(rows);
+    restarted.restore_ladder(rows, now);
     assert_eq!(ban(&restarted.scans("192.0.2.7", now)).2, 4);
     let month = 31 * 24 * 60 * MINUTE;
     assert_eq!(ban(&d.scans("192.0.2.7", now + month)).2, 1);
+}
+
+#[test]
+fn a_ban_that_runs_at_a_restart_goes_on_and_is_renewed_late_as_before() {
+    let config = config(vec![scan()]);
+    let mut d = detector(&config);
+    assert_eq!(ban(&d.scans("192.0.2.7", NOW)).1, 10);
+    let mut restarted = detector(&config);
+    restarted.restore_ladder(d.ladder(), NOW + 2 * MINUTE);
+    assert_eq!(restarted.scans("192.0.2.7", NOW + 3 * MINUTE), []);
+    let renewal = restarted.scans("192.0.2.7", NOW + 7 * MINUTE);
+    assert_eq!(ban(&renewal), ("192.0.2.7/32".into(), 10, 1));
+    let relapse = restarted.scans("192.0.2.7", NOW + 18 * MINUTE);
+    assert_eq!(ban(&relapse), ("192.0.2.7/32".into(), 40, 2));
 }
 
 #[test]
