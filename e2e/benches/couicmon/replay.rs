@@ -1,6 +1,9 @@
 //! Lines a CPU second, whole processes, user and system time.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use couic_e2e::Lab;
 use tempfile::TempDir;
@@ -20,12 +23,6 @@ struct Run {
 }
 
 impl Run {
-    fn couicmon(lab: &Lab, name: &'static str, config: &Path, log: &Path, lines: u32) -> Self {
-        let mut command = Command::new(lab.binary("couicmon"));
-        command.arg("-c").arg(config).arg("replay").arg(log);
-        Self::new(name, command, lines)
-    }
-
     const fn new(name: &'static str, command: Command, lines: u32) -> Self {
         Self {
             name,
@@ -42,57 +39,66 @@ impl Run {
     }
 }
 
+/// The logs, and how many lines they have.
+struct Logs {
+    access: (PathBuf, u32),
+    auth: (PathBuf, u32),
+    caddy: (PathBuf, u32),
+}
+
+impl Logs {
+    fn write(lab: &Lab, dir: &Path) -> Self {
+        let (many, some, few) = (sized(1_000_000), sized(500_000), sized(300_000));
+        Self {
+            access: (logs::combined(lab, dir, many), many),
+            auth: (logs::sshd(lab, dir, some), some),
+            caddy: (logs::caddy(lab, dir, few), few),
+        }
+    }
+
+    fn couicmon(&self, lab: &Lab, dir: &Path) -> Vec<Run> {
+        let (access, auth, caddy) = (&self.access, &self.auth, &self.caddy);
+        let twenty = jails::twenty();
+        let runs = [
+            ("combined, 3 jails", "combined", jails::THREE, access),
+            ("combined, 1 jail", "combined", jails::ONE, access),
+            (
+                "combined, 20 jails, 200 literals",
+                "combined",
+                &*twenty,
+                access,
+            ),
+            ("sshd", "sshd", jails::SSHD, auth),
+            ("Caddy's JSON, 3 jails", "caddy-json", jails::THREE, caddy),
+        ];
+        let runs = runs.iter().zip(0..);
+        runs.map(|((name, format, jails, (log, lines)), nth)| {
+            let config = jails::write_config(dir, &format!("{nth}.toml"), format, jails);
+            let mut command = Command::new(lab.binary("couicmon"));
+            command.arg("-c").arg(config).arg("replay").arg(log);
+            Run::new(name, command, *lines)
+        })
+        .collect()
+    }
+
+    fn fail2ban_rs(&self, dir: &Path) -> [Run; 2] {
+        let run = |name, (log, lines): &(PathBuf, u32), ssh| {
+            Run::new(name, rivals::fail2ban_rs(dir, log, ssh), *lines)
+        };
+        [
+            run("fail2ban-rs, combined, 1 jail", &self.access, false),
+            run("fail2ban-rs, sshd", &self.auth, true),
+        ]
+    }
+}
+
 pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let dir = TempDir::new().expect("a directory");
-    let dir = dir.path();
-    let (many, some, few) = (sized(1_000_000), sized(500_000), sized(300_000));
-    let access = logs::combined(lab, dir, many);
-    let auth = logs::sshd(lab, dir, some);
-    let caddy = logs::caddy(lab, dir, few);
-    let config = |name: &str, format, jails: &str| jails::write_config(dir, name, format, jails);
-    let mut runs = vec![
-        Run::couicmon(
-            lab,
-            "combined, 3 jails",
-            &config("3", "combined", jails::THREE),
-            &access,
-            many,
-        ),
-        Run::couicmon(
-            lab,
-            "combined, 1 jail",
-            &config("1", "combined", jails::ONE),
-            &access,
-            many,
-        ),
-        Run::couicmon(
-            lab,
-            "combined, 20 jails, 200 literals",
-            &config("20", "combined", &jails::twenty()),
-            &access,
-            many,
-        ),
-        Run::couicmon(
-            lab,
-            "sshd",
-            &config("sshd", "sshd", jails::SSHD),
-            &auth,
-            some,
-        ),
-        Run::couicmon(
-            lab,
-            "Caddy's JSON, 3 jails",
-            &config("json", "caddy-json", jails::THREE),
-            &caddy,
-            few,
-        ),
-    ];
+    let logs = Logs::write(lab, dir.path());
+    let mut runs = logs.couicmon(lab, dir.path());
     let has_rival = rivals::is_there("fail2ban-rs");
     if has_rival {
-        let rival =
-            |name, log, ssh, lines| Run::new(name, rivals::fail2ban_rs(dir, log, ssh), lines);
-        runs.push(rival("fail2ban-rs, combined, 1 jail", &access, false, many));
-        runs.push(rival("fail2ban-rs, sshd", &auth, true, some));
+        runs.extend(logs.fail2ban_rs(dir.path()));
     }
     // By turns, so that a busy machine treats all alike.
     for _ in 0..ROUNDS {
@@ -104,24 +110,15 @@ pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
     let rates: Vec<f64> = runs.iter_mut().map(Run::rate).collect();
     let mut rows = own(&runs, &rates);
     if has_rival {
-        rows.extend(beside(
-            "fail2ban-rs (1 jail)",
-            rates[5],
-            [rates[0], rates[1]],
-            "≥ 1.4 (3 jails)",
-            1.4,
-        ));
-        rows.push(row(
-            "sshd, times fail2ban-rs".into(),
-            "",
-            rates[3] / rates[6],
-            None,
-        ));
+        let (rival, ours) = ("fail2ban-rs (1 jail)", [rates[0], rates[1]]);
+        rows.extend(beside(rival, rates[5], ours, "≥ 1.4 (3 jails)", 1.4));
+        let ratio = rates[3] / rates[6];
+        rows.push(row("sshd, times fail2ban-rs".into(), "", ratio, None));
     } else {
         println!("skipped: no fail2ban-rs; scripts/setup bench builds it");
     }
     if rivals::is_there("fail2ban-regex") {
-        rows.extend(fail2ban(&access, &auth, &rates));
+        rows.extend(fail2ban(&logs.access.0, &logs.auth.0, &rates));
     } else {
         println!("skipped: no fail2ban-regex; scripts/setup bench fetches it");
     }

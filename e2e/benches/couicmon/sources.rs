@@ -32,76 +32,79 @@ fn line(text: &mut String, source: u32, time: &str) {
     );
 }
 
-pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
-    let dir = TempDir::new().expect("a directory");
-    let daemon = lab.monitored_daemon().start();
-    let mut log = File::create(dir.path().join("live.log")).expect("create a log");
-    let monitor = Monitor::start(lab, &daemon, dir.path(), &watching(dir.path(), JAIL));
-    let sources = sized(SOURCES);
+/// Writes all lines within a minute, and returns how many; `half` is called in the middle.
+fn write(log: &mut File, sources: u32, mut half: impl FnMut()) -> u32 {
     let (each, attackers) = (sources / (SECONDS * TICKS), ATTACKERS * HITS / TICKS);
-    let before = memory(monitor.pid(), "VmHWM");
-    let mut half = before;
-    let took = paced(Duration::from_secs(SECONDS.into()), |tick| {
+    paced(Duration::from_secs(SECONDS.into()), |tick| {
         if tick == SECONDS * TICKS / 2 {
-            half = memory(monitor.pid(), "VmHWM");
+            half();
         }
         let (time, mut text) = (now(), String::new());
         for n in tick * each..(tick + 1) * each {
-            // Odd, so a bijection: every source once, in no order.
-            line(
-                &mut text,
-                0x1000_0000 | n.wrapping_mul(0x9E37_79B1) & 0x03ff_ffff,
-                &time,
-            );
+            // The factor is odd, so it is a bijection: every source once, in no order.
+            let source = n.wrapping_mul(0x9E37_79B1) & 0x03ff_ffff;
+            line(&mut text, 0x1000_0000 | source, &time);
         }
         for n in tick * attackers..(tick + 1) * attackers {
             line(&mut text, 0xc612_0000 + n % ATTACKERS, &time);
         }
         log.write_all(text.as_bytes()).expect("write a log");
     });
-    monitor.until_read(SECONDS * TICKS * (each + attackers));
+    SECONDS * TICKS * (each + attackers)
+}
+
+pub(crate) fn rows(lab: &Lab) -> Vec<Row> {
+    let dir = TempDir::new().expect("a directory");
+    let daemon = lab.monitored_daemon().start();
+    let mut log = File::create(dir.path().join("live.log")).expect("create a log");
+    let monitor = Monitor::start(lab, &daemon, dir.path(), &watching(dir.path(), JAIL));
+    let most = || memory(monitor.pid(), "VmHWM");
+    let before = most();
+    let mut half = before;
+    let sources = sized(SOURCES);
+    let lines = write(&mut log, sources, || half = most());
+    monitor.until_read(lines);
     until("bans arrive", LONG, || {
         (monitor.figure("couicmon_pending_bans") < 1.0).then_some(())
     });
-    let after = memory(monitor.pid(), "VmHWM");
-    let rules = daemon.api().get("/v1/drop");
-    let banned: BTreeSet<String> = (rules.as_array().into_iter().flatten())
-        .filter_map(|rule| rule["cidr"].as_str().map(str::to_owned))
-        .collect();
-    let found = (banned.iter())
-        .filter(|cidr| cidr.starts_with("198.18.") || cidr.starts_with("198.19."))
-        .count();
-    let innocent = banned.len() - found;
-    let counted = format!(
-        "{} sources with one request each, in {:.0} s",
-        SECONDS * TICKS * each,
-        took.as_secs_f64()
-    );
+    let after = most();
+    let list = daemon.api().get("/v1/drop");
+    let rules = list.as_array().into_iter().flatten();
+    let banned: BTreeSet<&str> = rules.filter_map(|rule| rule["cidr"].as_str()).collect();
+    let is_attacker = |cidr: &&&str| cidr.starts_with("198.18.");
+    let found = banned.iter().filter(is_attacker).count();
+    let row = |what: &str, wanted, measured: String, reached, method: String| Row {
+        what: what.into(),
+        wanted,
+        measured,
+        reached: Some(reached),
+        method,
+    };
     vec![
-        Row {
-            what: "attackers found among 4 M sources".into(),
-            wanted: "1,000 of 1,000",
-            measured: format!("{found}"),
-            reached: Some(found == ATTACKERS as usize),
-            method: format!(
-                "{counted}; attackers: {HITS} a second each, 1 a second after 20 is allowed"
+        row(
+            "attackers found among 4 M sources",
+            "1,000 of 1,000",
+            found.to_string(),
+            found == ATTACKERS as usize,
+            format!(
+                "{sources} sources with one request each, in a minute; attackers: {HITS} a second each, 1 a second after 20 is allowed"
             ),
-        },
-        Row {
-            what: "innocents banned".into(),
-            wanted: "0",
-            measured: format!("{innocent}"),
-            reached: Some(innocent == 0),
-            method: "an exact count would ban nobody else".into(),
-        },
-        Row {
-            what: "growth of memory in the second half minute".into(),
-            wanted: "constant",
-            measured: format!("{:.1} MiB", after - half),
-            reached: Some(after - half < 2.0),
-            method: format!(
+        ),
+        row(
+            "innocents banned",
+            "0",
+            (banned.len() - found).to_string(),
+            banned.len() == found,
+            "an exact count would ban nobody else".into(),
+        ),
+        row(
+            "growth of memory in the second half minute",
+            "constant",
+            format!("{:.1} MiB", after - half),
+            after - half < 2.0,
+            format!(
                 "VmHWM: {before:.1} MiB before the first line, {half:.1} after half of them, {after:.1} after the last"
             ),
-        },
+        ),
     ]
 }

@@ -1,5 +1,7 @@
 //! The first steps of a new operator work: the demo, and the capabilities granted by the systemd unit.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
+
 use std::process::Command;
 
 use couic_e2e::{Frame, Lab};
