@@ -15,7 +15,7 @@ use super::{
     checkpoint::Past,
     identity::{FileId, Print},
     look::{CLOCK_STEP_MS, ms_of},
-    names::is_kin,
+    names::{is_kin, may_be_copy},
     siblings::siblings,
 };
 use crate::figures::count;
@@ -54,23 +54,21 @@ impl Files {
         else {
             return false;
         };
-        let alike = |of: &Path, print: &Print| {
-            print.tells_copies() && print.fits(start) && is_kin(of, &path)
-        };
+        let alike = |print: &Print| print.tells_copies() && print.fits(start);
         let past = self
             .past
             .iter()
-            .filter(|past| alike(&past.path, &past.print));
+            .filter(|past| alike(&past.print) && may_be_copy(&past.path, &path));
         let mut read_before = past.map(|past| past.offset).max().unwrap_or(0);
         let mut original = None;
         for other in self
             .known
             .values_mut()
-            .filter(|other| other.id != id && alike(&other.path, &other.print))
+            .filter(|other| other.id != id && other.copy_of.is_none() && alike(&other.print))
         {
-            if other.copy_of.is_none() && other.born <= born {
+            if other.born <= born && may_be_copy(&other.path, &path) {
                 original = Some(other.id);
-            } else if other.copy_of.is_none() {
+            } else if other.born > born && may_be_copy(&path, &other.path) {
                 read_before = read_before.max(other.line_start()).max(other.ours);
                 other.lines.reset();
                 other.copy_of = Some(id);
@@ -146,7 +144,7 @@ impl Files {
             copy.dirty = true;
         }
         if past.print.tells_copies() {
-            for found in siblings(&past.path, |sibling, _| is_kin(&past.path, sibling)) {
+            for found in siblings(&past.path, |sibling, _| may_be_copy(&past.path, sibling)) {
                 let new = found.len > past.offset && !self.known.contains_key(&found.id);
                 if new && past.print.fits(&found.head) {
                     let print = Some(past.print);

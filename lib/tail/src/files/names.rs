@@ -44,6 +44,14 @@ pub(super) fn is_kin(one: &Path, other: &Path) -> bool {
     one.parent() == other.parent() && families.0.is_some() && families.0 == families.1
 }
 
+/// Whether `copy` may be what `copytruncate` made of `log`, by their names: a copy has a longer one, or if both were
+/// rotated since, one as long at least. A new file with the name that the log had is its successor: it may begin alike, as
+/// logs with a headline do.
+pub(super) fn may_be_copy(log: &Path, copy: &Path) -> bool {
+    let lengths = (log.as_os_str().len(), copy.as_os_str().len());
+    log != copy && lengths.0 <= lengths.1 && is_kin(log, copy)
+}
+
 /// The name of the log that a rotated file was.
 fn family(path: &Path) -> Option<String> {
     let mut name = path.file_name()?.to_str()?;

@@ -17,7 +17,7 @@ use super::{
     gaps::Gap,
     identity::{FileId, Print, head},
     look::{CLOCK_STEP_MS, ms_of},
-    names::is_rotated,
+    names::{is_rotated, may_be_copy},
     siblings::{Sibling, siblings},
     tailed::{line_after, line_before},
 };
@@ -152,9 +152,10 @@ impl Files {
             .iter()
             .find(|entry| entry.id == sibling.id && fits(entry));
         let copy = || {
-            replaced
-                .iter()
-                .find(|entry| entry.print.tells_copies() && fits(entry))
+            replaced.iter().find(|entry| {
+                let names = may_be_copy(&entry.path, &sibling.path);
+                names && entry.print.tells_copies() && fits(entry)
+            })
         };
         let (offset, print) = match same.or_else(copy) {
             Some(entry) => (entry.offset, Some(entry.print)),

@@ -225,6 +225,39 @@ fn a_copy_that_a_pattern_finds_is_not_read_twice() {
     assert_eq!(rig.live().len(), 5);
 }
 
+/// Logs without times, or with a headline: the new file is no copy of the one before.
+#[test]
+fn a_log_that_begins_as_the_one_before_is_read_from_its_beginning() {
+    let headline = "-".repeat(300) + "\n";
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    append(at("a.log"), &headline);
+    let mut rig = Rig::new(dir.path(), "a.log*");
+    rig.settle();
+    for round in 1..=4 {
+        append(at("a.log"), &format!("round {round}\n"));
+        rig.settle();
+        for n in (1..round).rev() {
+            let to = at(&format!("a.log.{}", n + 1));
+            fs::rename(at(&format!("a.log.{n}")), to).unwrap();
+        }
+        fs::rename(at("a.log"), at("a.log.1")).unwrap();
+        append(at("a.log"), &headline);
+        if round == 3 {
+            rig.save();
+            rig = Rig::new(dir.path(), "a.log*");
+        }
+    }
+    append(at("a.log"), "end\n");
+    // What was read before the restart is in the first rig.
+    let live = rig.live();
+    let read: Vec<&str> = (live.iter().map(String::as_str))
+        .filter(|line| line.len() < 300)
+        .collect();
+    assert_eq!(read, ["round 4", "end"]);
+    assert_eq!(live.len() - read.len(), 2, "{live:?}");
+}
+
 #[test]
 fn a_writer_that_does_not_append_leaves_no_line_of_zeros() {
     let dir = folder();
