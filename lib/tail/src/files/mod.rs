@@ -113,7 +113,8 @@ impl Files {
             caught_up: now,
             next_tick: now + TICK,
             next_scan: now + RESCAN,
-            next_save: now + CHECKPOINT_EVERY,
+            // At once: after a kill in the first seconds the next start must know where this one began.
+            next_save: now,
             changed: true,
         };
         files.resume(saved);

@@ -543,6 +543,7 @@ fn own_logs_are_refused_by_any_name_also_rotated() {
     append(at("own.log"), "own\n");
     append(at("own.log.1"), "own\n");
     assert_eq!(rig.live(), ["good"]);
+    rig.save();
     drop(rig);
     // After a restart, the rotated one is known by its name.
     append(at("own.log.1"), "own\n");
