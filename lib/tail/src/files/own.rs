@@ -38,7 +38,22 @@ impl OwnLog {
                 own.seen.insert((is.st_dev, is.st_ino));
             }
         }
+        own.look_at_rotated();
         own
+    }
+
+    /// Those of earlier runs, which may have other names besides.
+    fn look_at_rotated(&mut self) {
+        for own in &self.paths {
+            let entries = own.parent().and_then(|dir| fs::read_dir(dir).ok());
+            for entry in entries.into_iter().flatten().flatten() {
+                if is_rotated(own, &entry.path())
+                    && let Ok(is) = entry.metadata()
+                {
+                    self.seen.insert(key(&is));
+                }
+            }
+        }
     }
 
     /// Looks at the paths again: own logs are rotated as well.
