@@ -603,7 +603,8 @@ fn a_checkpoint_that_cannot_be_written_or_read_stops_nothing() {
     rig.save();
     append(&path, "two\n");
     assert_eq!(rig.live(), ["one", "two"]);
-    assert_eq!((rig.figures().errors, rig.figures().checkpoints), (1, 0));
+    assert!(rig.figures().errors > 0);
+    assert_eq!(rig.figures().checkpoints, 0);
     drop(rig);
     fs::write(dir.path().join("state/s.tail.json"), "{\"patterns\":7").unwrap();
     let mut rig = Rig::new(dir.path(), "a.log");
