@@ -8,7 +8,9 @@
 //!   belong into `ignore`.
 //! * A source is banned only if its own lines filled a bucket: tables that are too small, or a clock that is set, delay
 //!   bans, and ban nobody else.
-//! * While a ban runs, it is not told again, but for a longer one, or once most of it is over and the source goes on.
+//! * While a ban runs, a longer one is told, and a renewal once most of it is over and the source goes on. A source that
+//!   fills a bucket although it should not get through is told again with the same end, at most each 10 s: somebody may have
+//!   lifted the ban.
 
 mod decide;
 mod reads;
@@ -85,6 +87,8 @@ struct JailState {
 #[derive(Clone, Copy, Default)]
 struct Run {
     from: i64,
+    /// When it was told last.
+    told: i64,
     /// The number of the jail.
     jail: usize,
     /// All jails whose offences this ban covers.
@@ -326,6 +330,7 @@ impl Detector {
             if until > now {
                 let run = Run {
                     from: now,
+                    told: now,
                     jail: 0,
                     jails: Mask::MAX,
                 };

@@ -61,19 +61,43 @@ fn a_ban_that_runs_is_not_told_again_until_most_of_it_is_over() {
         ("192.0.2.7/32".into(), 10, 1)
     );
     for _ in 0..1_000 {
-        assert_eq!(d.scans("192.0.2.7", NOW + 4 * MINUTE), []);
+        assert_eq!(d.scans("192.0.2.7", NOW + 9_999), []);
     }
     assert_eq!(
         ban(&d.scans("192.0.2.7", NOW + 6 * MINUTE)).2,
         1,
         "a renewal"
     );
-    assert_eq!(d.scans("192.0.2.7", NOW + 7 * MINUTE), []);
+    assert_eq!(d.scans("192.0.2.7", NOW + 6 * MINUTE + 9_999), []);
     let counters = d.counters();
     assert_eq!(
         (counters.bans, counters.renewals, counters.running),
         (2, 1, 1_001)
     );
+}
+
+#[test]
+fn a_ban_that_somebody_lifted_is_told_again_with_the_same_end() {
+    let mut d = detector(&config(vec![scan(), login()]));
+    d.scans("192.0.2.7", NOW);
+    let told = |decisions: &[Decision]| match decisions {
+        [Decision::Ban(ban)] => (ban.length.as_secs(), ban.level, ban.tag.to_string()),
+        other => panic!("{other:?}"),
+    };
+    let again = d.scans("192.0.2.7", NOW + 60_400);
+    assert_eq!(told(&again), (540, 1, "mon-scan".into()));
+    for after in [60_400, 70_000, 70_399] {
+        assert_eq!(d.scans("192.0.2.7", NOW + after), [], "{after}");
+    }
+    assert_eq!(told(&d.scans("192.0.2.7", NOW + 70_400)).0, 530);
+    let renewal = d.scans("192.0.2.7", NOW + 6 * MINUTE);
+    assert_eq!(told(&renewal), (600, 1, "mon-scan".into()), "as before");
+    let counters = d.counters();
+    assert_eq!(
+        (counters.bans, counters.renewals, counters.again),
+        (2, 1, 2)
+    );
+    assert_eq!(d.ladder()[0].level, 1);
 }
 
 #[test]
@@ -104,7 +128,8 @@ fn a_ban_that_runs_at_a_restart_goes_on_and_is_renewed_late_as_before() {
     assert_eq!(ban(&d.scans("192.0.2.7", NOW)).1, 10);
     let mut restarted = detector(&config);
     restarted.restore_ladder(d.ladder(), NOW + 2 * MINUTE);
-    assert_eq!(restarted.scans("192.0.2.7", NOW + 3 * MINUTE), []);
+    let again = restarted.scans("192.0.2.7", NOW + 3 * MINUTE);
+    assert_eq!(ban(&again), ("192.0.2.7/32".into(), 7, 1), "the same end");
     let renewal = restarted.scans("192.0.2.7", NOW + 7 * MINUTE);
     assert_eq!(ban(&renewal), ("192.0.2.7/32".into(), 10, 1));
     let relapse = restarted.scans("192.0.2.7", NOW + 18 * MINUTE);
