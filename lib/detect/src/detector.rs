@@ -12,6 +12,7 @@
 //!   fills a bucket although it should not get through is told again with the same end, at most each 10 s: somebody may have
 //!   lifted the ban.
 
+mod adopt;
 mod decide;
 mod reads;
 

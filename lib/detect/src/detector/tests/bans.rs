@@ -244,6 +244,36 @@ fn lines_without_a_format_are_of_the_address_that_a_regex_captures() {
 }
 
 #[test]
+fn a_reload_keeps_the_counts_of_jails_that_are_as_they_were() {
+    let jails = |path: &str| {
+        let changed = JailConfig {
+            path: vec![path.into()],
+            ..login()
+        };
+        config(vec![changed, scan()])
+    };
+    let mut old = detector(&jails("/login"));
+    old.scans("192.0.2.9", NOW);
+    for status in [404, 404, 401] {
+        assert_eq!(old.status("192.0.2.7", status, NOW), []);
+    }
+    let reload = |old: &mut Detector, config: &DetectConfig| {
+        let mut new = detector(config);
+        new.adopt(old);
+        new.restore_ladder(old.ladder(), NOW);
+        new
+    };
+    let mut new = reload(&mut old, &jails("/log*"));
+    assert_eq!(new.status("192.0.2.7", 401, NOW), [], "of another rule");
+    assert_eq!(new.scans("192.0.2.9", NOW), [], "its ban runs");
+    assert_eq!((new.counters().lines, new.counters().bans), (10, 1));
+    assert_eq!(new.top(1)[0].lines, 6);
+    let mut back = reload(&mut new, &jails("/log*"));
+    assert_eq!(ban(&back.status("192.0.2.7", 404, NOW)).2, 1);
+    assert_eq!(back.jails()[1].hits, 9);
+}
+
+#[test]
 fn threads_may_share_a_detector() {
     fn sent<T: Send>(_: &T) {}
     sent(&detector(&config(vec![scan()])));
