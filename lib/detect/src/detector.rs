@@ -228,7 +228,7 @@ impl Detector {
         self.guard.seen(seen.hash, now);
         self.talkers.line(key, seen.hash, now);
         if let Some(majority) = self.majorities.get_mut(seen.source) {
-            majority.line(key, seen.event);
+            majority.line(key, seen.event, now);
         }
         let logins = self.scans.get(seen.source).map_or(0, |scan| scan.logins);
         let login = seen.event.login == Some(Login::Accepted) || hits & logins != 0;
