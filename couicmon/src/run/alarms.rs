@@ -25,7 +25,7 @@ impl Alarms {
                 now.insert(format!("the clock of source {}", source.name), text);
             }
         }
-        for dominant in dominant.iter().filter(|dominant| dominant.proxy) {
+        for dominant in dominant {
             now.insert(
                 format!(
                     "the share of {} in source {}",

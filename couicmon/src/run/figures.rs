@@ -196,6 +196,12 @@ const DETECTOR: &[Figure<Counters>] = &[
     ),
     (
         Kind::Counter,
+        "couicmon_told_again_bans_total",
+        "Bans told again with the same end, since their sources come through: were they lifted?",
+        |c| float(c.again),
+    ),
+    (
+        Kind::Counter,
         "couicmon_renewals_total",
         "Bans told once more.",
         |c| float(c.renewals),

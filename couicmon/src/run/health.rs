@@ -64,8 +64,7 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
         ));
     }
     let counters = service.core.lock().detector.counters();
-    let dominant = counters.dominant.iter().filter(|dominant| dominant.proxy);
-    problems.extend(dominant.map(|dominant| match samples {
+    problems.extend(counters.dominant.iter().map(|dominant| match samples {
         true => dominant.to_string(),
         false => format!(
             "a single address has most lines of source {}: a proxy? set trusted_proxies",

@@ -37,6 +37,9 @@ use crate::local_time::offset_s;
 /// How often answers about crawlers and the daemon's ignore list are taken over.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often it is looked what is to be told.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// How often the ladder and bans that wait are written.
 const SAVE: Duration = Duration::from_secs(30);
 
@@ -129,8 +132,9 @@ async fn until_stopped(
     level: &Level,
     notify: &Notify,
 ) {
-    let (mut tick, mut save) = (interval(TICK), interval(SAVE));
+    let (mut tick, mut look, mut save) = (interval(TICK), interval(LOOK), interval(SAVE));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     save.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first is due at once.
     save.tick().await;
@@ -144,6 +148,7 @@ async fn until_stopped(
                 notify.ready(&status);
             }
             _ = tick.tick() => service.tick(),
+            _ = look.tick() => service.look(),
             _ = save.tick() => {
                 let saving = Arc::clone(service);
                 if tokio::task::spawn_blocking(move || saving.save()).await.is_err() {

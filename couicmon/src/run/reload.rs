@@ -1,7 +1,7 @@
 //! Taking over another configuration while lines are read.
 //!
-//! Sources that stay go on without a gap; those that are read in another way, or not any more, end. Buckets begin empty, the
-//! ladder and running bans are kept. If a new source cannot be read, everything is as before.
+//! Sources that stay go on without a gap; those that are read in another way, or not any more, end. The counts of jails that
+//! are as they were go on, those of others begin empty, as do those of late lines; the ladder and running bans are kept. If a new source cannot be read, everything is as before.
 
 use tracing::error;
 
@@ -63,6 +63,7 @@ impl Service {
     fn swap(&self, mut core: Core, now: &mut Now) -> Core {
         let mut current = self.core.lock();
         let ladder = current.detector.ladder();
+        core.detector.adopt(&mut current.detector);
         core.detector.restore_ladder(ladder, clock_ms());
         core.generation = current.generation;
         let before = std::mem::replace(&mut *current, core);

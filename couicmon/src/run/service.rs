@@ -244,10 +244,14 @@ impl Service {
         }
     }
 
-    /// To be called each 30 s: writes the state, and tells what lasts. Blocks on the disk.
-    pub(crate) fn save(&self) {
+    /// To be called each few seconds: tells what lasts.
+    pub(crate) fn look(&self) {
         let dominant = self.core.lock().detector.counters().dominant;
         self.alarms.look(&self.sources(), &dominant);
+    }
+
+    /// To be called each 30 s: writes the state. Blocks on the disk.
+    pub(crate) fn save(&self) {
         self.write(false);
     }
 

@@ -44,7 +44,7 @@ impl Default for DetectConfig {
 
 /// A jail: which lines are an offence, and how many are too many. Kinds of conditions that are given must all hold; of
 /// the values of one kind one is enough. Without any, each line counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JailConfig {
     /// 1 to 60 letters, digits, `-` and `_`.
     pub name: String,

@@ -8,8 +8,11 @@
 //!   belong into `ignore`.
 //! * A source is banned only if its own lines filled a bucket: tables that are too small, or a clock that is set, delay
 //!   bans, and ban nobody else.
-//! * While a ban runs, it is not told again, but for a longer one, or once most of it is over and the source goes on.
+//! * While a ban runs, a longer one is told, and a renewal once most of it is over and the source goes on. A source that
+//!   fills a bucket although it should not get through is told again with the same end, at most each 10 s: somebody may have
+//!   lifted the ban.
 
+mod adopt;
 mod decide;
 mod reads;
 
@@ -85,6 +88,8 @@ struct JailState {
 #[derive(Clone, Copy, Default)]
 struct Run {
     from: i64,
+    /// When it was told last.
+    told: i64,
     /// The number of the jail.
     jail: usize,
     /// All jails whose offences this ban covers.
@@ -223,7 +228,7 @@ impl Detector {
         self.guard.seen(seen.hash, now);
         self.talkers.line(key, seen.hash, now);
         if let Some(majority) = self.majorities.get_mut(seen.source) {
-            majority.line(key, seen.event);
+            majority.line(key, seen.event, now);
         }
         let logins = self.scans.get(seen.source).map_or(0, |scan| scan.logins);
         let login = seen.event.login == Some(Login::Accepted) || hits & logins != 0;
@@ -326,6 +331,7 @@ impl Detector {
             if until > now {
                 let run = Run {
                     from: now,
+                    told: now,
                     jail: 0,
                     jails: Mask::MAX,
                 };

@@ -23,6 +23,8 @@ pub struct Counters {
     pub bans: u64,
     /// Bans told once more, since the source goes on though most of its ban is over.
     pub renewals: u64,
+    /// Bans that run, told again with the same end, since their sources come through; not among the bans.
+    pub again: u64,
     /// Networks that were banned as a whole.
     pub widened: u64,
     /// Networks that were not, since they have an address that is never banned.

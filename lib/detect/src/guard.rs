@@ -58,6 +58,12 @@ impl Guard {
         }
     }
 
+    /// Goes on with the counts of another one, which gets its own.
+    pub(crate) fn adopt(&mut self, old: &mut Self) {
+        std::mem::swap(self, old);
+        std::mem::swap(&mut self.config, &mut old.config);
+    }
+
     pub(crate) fn set_siege(&mut self, on: bool) {
         self.config.siege = on;
     }

@@ -19,7 +19,9 @@ pub(crate) use self::{
     scan::{Scan, bits},
     text::text,
 };
-use crate::{Distinct, GuardConfig, LadderConfig, Nets, WidenConfig, bots::Bots, bucket::Depth};
+use crate::{
+    Distinct, GuardConfig, JailConfig, LadderConfig, Nets, WidenConfig, bots::Bots, bucket::Depth,
+};
 
 /// One bit per jail of a source, and one for each of its login rules.
 pub(crate) type Mask = u128;
@@ -71,6 +73,8 @@ impl fmt::Debug for Rules {
 /// What a jail does with hits; which lines are hits is known to [`Scan`].
 #[derive(Clone)]
 pub(crate) struct Jail {
+    /// What it was made of, to tell whether a reload changes it.
+    pub(crate) config: JailConfig,
     pub(crate) name: Arc<str>,
     pub(crate) tag: Arc<str>,
     pub(crate) rate: Arc<str>,

@@ -5,12 +5,14 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 
 use super::{Detector, Run, Seen};
-use crate::{Answer, Ask, Ban, Decision, key::Key, ladder::micros, sample::sample};
+use crate::{Answer, Ask, Ban, Decision, key::Key, ladder::micros, rules::Mask, sample::sample};
 
 /// So long an answer about a crawler is awaited, in microseconds.
 const PENDING: i64 = 30_000_000;
 /// So long a verified crawler is not asked about again.
 const VERIFIED: i64 = 24 * 3_600 * 1_000_000;
+/// So long after a ban was told its source may still have lines on their way; and no ban is told more often.
+const AGAIN: i64 = 10_000_000;
 
 /// How long a source is to be banned.
 #[derive(Clone, Copy)]
@@ -56,7 +58,43 @@ impl Detector {
             }
         } else {
             self.counters.running += 1;
+            decisions.extend(self.again(number, seen).map(Decision::Ban));
         }
+    }
+
+    /// The ban that runs, with its end, if its source comes through all the same: it is not in force any more, as somebody
+    /// has lifted it or the daemon has lost it. If it is, the daemon finds nothing to change.
+    fn again(&mut self, number: usize, seen: &Seen<'_>) -> Option<Ban> {
+        let (key, now) = (seen.key, seen.now);
+        if self.account.is_some() || self.jails.get(number)?.rule.shadow {
+            return None;
+        }
+        let own = self.runs.get(key, now);
+        // Lifting the ban of a network is left to whoever did: only who offends is told.
+        let run = own.or_else(|| self.networks.get(key.wide(), now));
+        let (mut run, until) = run.map(|(run, until)| (*run, until))?;
+        let left = self.clock.outside(until).div_euclid(1_000) - seen.now_ms.div_euclid(1_000);
+        let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
+        if now - run.told < AGAIN {
+            return None;
+        }
+        // After a restart the jail is not known.
+        let of = if run.jails == Mask::MAX {
+            number
+        } else {
+            run.jail
+        };
+        let sentence = Sentence {
+            level: self.ladder.level(key, now).max(1),
+            length: Duration::from_secs(left),
+            renewal: true,
+            remembered: false,
+        };
+        let ban = self.ban(of, key, sentence, seen.line)?;
+        run.told = now;
+        self.runs.set_until(key, run, until, now);
+        self.counters.again += 1;
+        Some(ban)
     }
 
     fn ask(&mut self, number: usize, key: Key, ask: Ask, decisions: &mut Vec<Decision>) {
@@ -188,6 +226,7 @@ impl Detector {
         let until = now.saturating_add(micros(sentence.length));
         let run = Run {
             from: now,
+            told: now,
             jail: number,
             jails: before | 1 << number,
         };
@@ -217,6 +256,7 @@ impl Detector {
         }
         let run = Run {
             from: now,
+            told: now,
             jail: number,
             jails: 1 << number,
         };

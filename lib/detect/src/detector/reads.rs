@@ -21,7 +21,16 @@ impl Detector {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let scans = self.scans.iter().zip(&self.majorities);
-        let dominant = scans.filter_map(|(scan, majority)| majority.found(&scan.name));
+        let now = self.clock.now();
+        let dominant = scans.filter_map(|(scan, majority)| majority.found(&scan.name, now));
+        // Who is banned or ignored is no riddle, unless everybody else is behind it.
+        let dominant = dominant.filter(|dominant| {
+            let key = Key::of(dominant.addr, self.v6_prefix);
+            let is_known = self.runs.get(key, now).is_some()
+                || self.networks.get(key.wide(), now).is_some()
+                || self.is_ignored(key.network(self.v6_prefix));
+            dominant.proxy || !is_known
+        });
         Counters {
             forgotten: self.runs.lost() + self.networks.lost() + self.ladder.lost(),
             sources: self.guard.sources().round() as u64,

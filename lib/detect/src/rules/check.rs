@@ -173,6 +173,7 @@ impl Checker {
             self.wrong("rate", message);
         }
         Jail {
+            config: config.clone(),
             name: config.name.as_str().into(),
             tag: tag.into(),
             rate: config.rate.trim().into(),

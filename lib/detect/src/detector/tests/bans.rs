@@ -61,19 +61,43 @@ fn a_ban_that_runs_is_not_told_again_until_most_of_it_is_over() {
         ("192.0.2.7/32".into(), 10, 1)
     );
     for _ in 0..1_000 {
-        assert_eq!(d.scans("192.0.2.7", NOW + 4 * MINUTE), []);
+        assert_eq!(d.scans("192.0.2.7", NOW + 9_999), []);
     }
     assert_eq!(
         ban(&d.scans("192.0.2.7", NOW + 6 * MINUTE)).2,
         1,
         "a renewal"
     );
-    assert_eq!(d.scans("192.0.2.7", NOW + 7 * MINUTE), []);
+    assert_eq!(d.scans("192.0.2.7", NOW + 6 * MINUTE + 9_999), []);
     let counters = d.counters();
     assert_eq!(
         (counters.bans, counters.renewals, counters.running),
         (2, 1, 1_001)
     );
+}
+
+#[test]
+fn a_ban_that_somebody_lifted_is_told_again_with_the_same_end() {
+    let mut d = detector(&config(vec![scan(), login()]));
+    d.scans("192.0.2.7", NOW);
+    let told = |decisions: &[Decision]| match decisions {
+        [Decision::Ban(ban)] => (ban.length.as_secs(), ban.level, ban.tag.to_string()),
+        other => panic!("{other:?}"),
+    };
+    let again = d.scans("192.0.2.7", NOW + 60_400);
+    assert_eq!(told(&again), (540, 1, "mon-scan".into()));
+    for after in [60_400, 70_000, 70_399] {
+        assert_eq!(d.scans("192.0.2.7", NOW + after), [], "{after}");
+    }
+    assert_eq!(told(&d.scans("192.0.2.7", NOW + 70_400)).0, 530);
+    let renewal = d.scans("192.0.2.7", NOW + 6 * MINUTE);
+    assert_eq!(told(&renewal), (600, 1, "mon-scan".into()), "as before");
+    let counters = d.counters();
+    assert_eq!(
+        (counters.bans, counters.renewals, counters.again),
+        (2, 1, 2)
+    );
+    assert_eq!(d.ladder()[0].level, 1);
 }
 
 #[test]
@@ -104,7 +128,8 @@ fn a_ban_that_runs_at_a_restart_goes_on_and_is_renewed_late_as_before() {
     assert_eq!(ban(&d.scans("192.0.2.7", NOW)).1, 10);
     let mut restarted = detector(&config);
     restarted.restore_ladder(d.ladder(), NOW + 2 * MINUTE);
-    assert_eq!(restarted.scans("192.0.2.7", NOW + 3 * MINUTE), []);
+    let again = restarted.scans("192.0.2.7", NOW + 3 * MINUTE);
+    assert_eq!(ban(&again), ("192.0.2.7/32".into(), 7, 1), "the same end");
     let renewal = restarted.scans("192.0.2.7", NOW + 7 * MINUTE);
     assert_eq!(ban(&renewal), ("192.0.2.7/32".into(), 10, 1));
     let relapse = restarted.scans("192.0.2.7", NOW + 18 * MINUTE);
@@ -216,6 +241,36 @@ fn lines_without_a_format_are_of_the_address_that_a_regex_captures() {
     assert_eq!(d.message("bad login of eve from 999.0.2.7", NOW), []);
     assert_eq!(d.counters().no_address, 1);
     assert_eq!(d.top(5).len(), 1);
+}
+
+#[test]
+fn a_reload_keeps_the_counts_of_jails_that_are_as_they_were() {
+    let jails = |path: &str| {
+        let changed = JailConfig {
+            path: vec![path.into()],
+            ..login()
+        };
+        config(vec![changed, scan()])
+    };
+    let mut old = detector(&jails("/login"));
+    old.scans("192.0.2.9", NOW);
+    for status in [404, 404, 401] {
+        assert_eq!(old.status("192.0.2.7", status, NOW), []);
+    }
+    let reload = |old: &mut Detector, config: &DetectConfig| {
+        let mut new = detector(config);
+        new.adopt(old);
+        new.restore_ladder(old.ladder(), NOW);
+        new
+    };
+    let mut new = reload(&mut old, &jails("/log*"));
+    assert_eq!(new.status("192.0.2.7", 401, NOW), [], "of another rule");
+    assert_eq!(new.scans("192.0.2.9", NOW), [], "its ban runs");
+    assert_eq!((new.counters().lines, new.counters().bans), (10, 1));
+    assert_eq!(new.top(1)[0].lines, 6);
+    let mut back = reload(&mut new, &jails("/log*"));
+    assert_eq!(ban(&back.status("192.0.2.7", 404, NOW)).2, 1);
+    assert_eq!(back.jails()[1].hits, 9);
 }
 
 #[test]
