@@ -34,10 +34,19 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The rails of a request, if any holds for it.
+/// As if a request had asked for the rails, and to protect nobody in particular.
+static PLAIN: GuardRequest = GuardRequest {
+    protect: Vec::new(),
+    lift: Vec::new(),
+};
+
+/// The rails of a request, if any holds for it. For a client with limits they hold always: a token that was stolen must
+/// not cut the host off.
 pub(super) fn check<'a>(call: &'a Call, asked: Asked<'_>) -> Option<GuardCheck<'a>> {
     let guard = call.firewall().guard()?;
-    let check = guard.for_request(asked.guard).forced(asked.force);
+    let is_limited = call.who.as_ref().is_some_and(|who| who.scope.is_some());
+    let plain = is_limited.then_some(&PLAIN);
+    let check = guard.for_request(asked.guard.or(plain)).forced(asked.force);
     check.holds().then_some(check)
 }
 

@@ -1,7 +1,10 @@
 //! Acts upon what the detector decides: bans go to the injector, and each decision to the log, within a bound.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,7 @@ use tracing::warn;
 use super::{
     answers::{Answers, Asker},
     log::Decisions,
+    state::State,
 };
 
 /// The daemon keeps at most 65,535 different reasons, of all its clients. So only the first bans of a burst have their
@@ -35,6 +39,9 @@ pub(crate) struct Decider {
     answers: Answers,
     texts: Mutex<(f64, Instant)>,
     held: Mutex<Option<Instant>>,
+    state: Arc<State>,
+    /// So many bans had been decided when those that wait were last written.
+    kept: Mutex<u64>,
     pub(crate) counts: Counts,
 }
 
@@ -50,9 +57,11 @@ pub(crate) struct Counts {
 
 impl Decider {
     /// Bans go to this injector, and questions to `answers`.
-    pub(crate) fn new(injector: Injector, answers: Answers) -> Self {
+    pub(crate) fn new(injector: Injector, answers: Answers, state: &Arc<State>) -> Self {
         Self {
             injector: Mutex::new(Some(injector)),
+            state: Arc::clone(state),
+            kept: Mutex::new(0),
             log: Decisions::default(),
             answers,
             texts: Mutex::new((TEXTS, Instant::now())),
@@ -82,12 +91,27 @@ impl Decider {
             self.counts.over.fetch_add(1, Relaxed);
             return;
         }
-        self.counts.bans.fetch_add(1, Relaxed);
         let rule = rule(ban, until, self.has_text());
         if let Some(injector) = &*self.injector.lock() {
             injector.ban(rule);
         }
+        // Afterwards: what is counted is among those that `keep` writes.
+        self.counts.bans.fetch_add(1, Relaxed);
         self.log.line(|| format!("ban {}", told(ban)));
+    }
+
+    /// Writes the bans that wait, if there were any since the last time: checkpoints must not be ahead of them. An error is
+    /// told by the next regular writing of the state.
+    pub(crate) fn keep(&self) {
+        let mut kept = self.kept.lock();
+        let bans = self.counts.bans.load(Relaxed);
+        if *kept != bans
+            && self
+                .with(|injector| self.state.save_pending(injector))
+                .is_some_and(|saved| saved.is_ok())
+        {
+            *kept = bans;
+        }
     }
 
     /// Whether the daemon may be burdened with one more text.

@@ -79,6 +79,7 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
     }
     problems.extend(daemon);
     problems.extend(service.problem());
+    problems.extend(service.unserved());
     if service.decider.last_held().is_some_and(|ago| ago < HELD) {
         problems.push(
             "bans were held back in the last ten minutes: look whether a rule or a proxy is wrong"

@@ -26,7 +26,7 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::{figures, health, service::Service};
 
@@ -49,10 +49,13 @@ const MOST: usize = 1_000;
 /// Owner and group.
 const MODE: u32 = 0o660;
 
-/// The sockets, bound.
+/// How often a port is tried that could not be had.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// The control socket, bound, and where metrics are to be served.
 pub(crate) struct Listeners {
-    pub(crate) metrics: Option<TcpListener>,
-    pub(crate) control: UnixListener,
+    pub(crate) metrics: Option<(SocketAddr, io::Result<TcpListener>)>,
+    control: UnixListener,
 }
 
 /// Who asks.
@@ -65,19 +68,13 @@ enum Asker {
 }
 
 impl Listeners {
-    /// Binds both. A socket file that was left by a process that is gone is replaced.
+    /// Binds the control socket. A socket file that was left by a process that is gone is replaced.
     ///
     /// # Errors
-    /// With the address.
+    /// With the path.
     pub(crate) async fn bind(metrics: Option<SocketAddr>, control: &Path) -> io::Result<Self> {
         let metrics = match metrics {
-            Some(address) => {
-                let bound = TcpListener::bind(address).await;
-                Some(
-                    bound
-                        .map_err(|error| named("[metrics] listen", &address.to_string(), &error))?,
-                )
-            }
+            Some(address) => Some((address, TcpListener::bind(address).await)),
             None => None,
         };
         let control = unix(control)
@@ -92,28 +89,9 @@ impl Listeners {
         stop: &watch::Receiver<bool>,
     ) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
-        if let Some(listener) = self.metrics {
-            let acceptor = Acceptor {
-                name: "the metrics of couicmon",
-                shares: SHARES,
-                source: |(_, peer): &(TcpStream, SocketAddr)| Source::host(peer.ip()),
-                overload: Overload::Wait,
-                drain: DRAIN,
-                counts: Arc::default(),
-            };
-            let (service, stopped) = (Arc::clone(service), stopped(stop.clone()));
-            tasks.push(tokio::spawn(async move {
-                let serve = |(stream, _), stopping, standing| {
-                    connection(
-                        stream,
-                        Arc::clone(&service),
-                        Asker::Anybody,
-                        stopping,
-                        standing,
-                    )
-                };
-                acceptor.run(listener, stopped, serve).await;
-            }));
+        if let Some((address, bound)) = self.metrics {
+            let (service, stop) = (Arc::clone(service), stop.clone());
+            tasks.push(tokio::spawn(metrics(address, bound, service, stop)));
         }
         let acceptor = Acceptor {
             name: "the control socket of couicmon",
@@ -141,6 +119,47 @@ impl Listeners {
         }));
         tasks
     }
+}
+
+/// Any local user can take the port, so that must not keep couicmon from its work.
+async fn metrics(
+    address: SocketAddr,
+    mut bound: io::Result<TcpListener>,
+    service: Arc<Service>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut stopped = Box::pin(stopped(stop));
+    let listener = loop {
+        let error = match bound {
+            Ok(listener) => break listener,
+            Err(error) => error,
+        };
+        let problem = named("[metrics] listen", &address.to_string(), &error);
+        if service.metrics_problem(Some(problem.to_string())) {
+            warn!("{problem}: no metrics until it is free; everything else goes on");
+        }
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        bound = TcpListener::bind(address).await;
+    };
+    if service.metrics_problem(None) {
+        info!("metrics are served at {address}");
+    }
+    let acceptor = Acceptor {
+        name: "the metrics of couicmon",
+        shares: SHARES,
+        source: |(_, peer): &(TcpStream, SocketAddr)| Source::host(peer.ip()),
+        overload: Overload::Wait,
+        drain: DRAIN,
+        counts: Arc::default(),
+    };
+    let serve = |(stream, _), stopping, standing| {
+        let service = Arc::clone(&service);
+        connection(stream, service, Asker::Anybody, stopping, standing)
+    };
+    acceptor.run(listener, stopped, serve).await;
 }
 
 fn named(key: &str, place: &str, error: &io::Error) -> io::Error {

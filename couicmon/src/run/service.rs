@@ -63,7 +63,9 @@ pub(crate) enum StartError {
 pub(crate) struct Service {
     pub(crate) core: Arc<Mutex<Core>>,
     pub(crate) decider: Arc<Decider>,
-    pub(super) state: State,
+    pub(super) state: Arc<State>,
+    /// Why metrics are not served.
+    unserved: Mutex<Option<String>>,
     pub(super) readable: Readable,
     pub(super) own_log: Vec<PathBuf>,
     pub(super) now: Mutex<Now>,
@@ -114,7 +116,7 @@ impl Service {
             dir: dir.clone(),
             source,
         })?;
-        let state = State::new(&dir);
+        let state = Arc::new(State::new(&dir));
         let seed = RandomState::new().hash_one(std::process::id());
         let mut core = Core::new(config, seed).ok_or(StartError::Rules)?;
         state.restore_ladder(&mut core.detector);
@@ -124,11 +126,12 @@ impl Service {
             Limits::default(),
         )?;
         state.restore_pending(&injector);
-        let decider = Arc::new(Decider::new(injector, Answers::start()?));
+        let decider = Arc::new(Decider::new(injector, Answers::start()?, &state));
         let service = Self {
             core,
             decider,
             state,
+            unserved: Mutex::new(None),
             readable,
             own_log,
             now: Mutex::new(Now {
@@ -323,6 +326,19 @@ impl Service {
     /// Why the state cannot be written.
     pub(crate) fn problem(&self) -> Option<String> {
         self.now.lock().problem.clone()
+    }
+
+    /// Why metrics are not served.
+    pub(crate) fn unserved(&self) -> Option<String> {
+        self.unserved.lock().clone()
+    }
+
+    /// Takes note of why metrics are not served; whether that is news.
+    pub(crate) fn metrics_problem(&self, problem: Option<String>) -> bool {
+        let mut unserved = self.unserved.lock();
+        let is_news = unserved.is_some() != problem.is_some();
+        *unserved = problem;
+        is_news
     }
 
     /// A line for systemctl.

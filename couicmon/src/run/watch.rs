@@ -268,6 +268,11 @@ impl Sink for Watch {
         }
     }
 
+    fn settle(&mut self) {
+        self.flush();
+        self.decider.keep();
+    }
+
     fn close(&mut self, stream: StreamId) {
         self.streams.remove(&stream);
     }

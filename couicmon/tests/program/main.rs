@@ -5,11 +5,15 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::Write as _,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     os::unix::fs::{PermissionsExt as _, chown, symlink},
     path::PathBuf,
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 use couic_common::{BatchJob, BatchOutcome};
@@ -30,14 +34,21 @@ struct Rig {
     dir: TempDir,
     daemon: StandIn,
     banned: Arc<Mutex<Vec<String>>>,
+    /// The daemon refuses everything meanwhile.
+    away: Arc<AtomicBool>,
 }
 
 impl Rig {
     fn new() -> Self {
         let banned = Arc::new(Mutex::new(Vec::new()));
-        let taken = Arc::clone(&banned);
-        let daemon = StandIn::unix(move |request| answer(&taken, request));
+        let away = Arc::new(AtomicBool::new(false));
+        let (taken, is_away) = (Arc::clone(&banned), Arc::clone(&away));
+        let daemon = StandIn::unix(move |request| match is_away.load(SeqCst) {
+            true => Reply::json(503, "{}"),
+            false => answer(&taken, request),
+        });
         let rig = Self {
+            away,
             dir: tempfile::tempdir().unwrap(),
             daemon,
             banned,
@@ -120,6 +131,16 @@ impl Rig {
         until(&format!("a ban of {cidr}"), LONG, banned);
     }
 
+    /// Waits until everything that was written is behind the checkpoint.
+    fn await_checkpoint(&self) {
+        let saved = || {
+            let text = fs::read_to_string(self.path("state/web.tail.json")).ok()?;
+            let length = fs::metadata(self.path("logs/access.log")).unwrap().len();
+            text.contains(&format!("\"offset\":{length}")).then_some(())
+        };
+        until("a checkpoint", LONG, saved);
+    }
+
     fn api(&self) -> Api {
         Api::new(At::Unix(self.path("run/control")), None)
     }
@@ -186,12 +207,7 @@ fn a_kill_loses_no_line_and_what_was_read_is_not_read_again() {
     let mut program = rig.start();
     rig.write("192.0.2.7", 3);
     rig.await_ban("192.0.2.7/32");
-    let saved = || {
-        let text = fs::read_to_string(rig.path("state/web.tail.json")).ok()?;
-        let length = fs::metadata(rig.path("logs/access.log")).unwrap().len();
-        text.contains(&format!("\"offset\":{length}")).then_some(())
-    };
-    until("a checkpoint", LONG, saved);
+    rig.await_checkpoint();
     program.end(Signal::SIGKILL);
     rig.write("192.0.2.8", 3);
     let mut program = rig.start();
@@ -200,6 +216,53 @@ fn a_kill_loses_no_line_and_what_was_read_is_not_read_again() {
     assert_eq!(lines, Some(3));
     assert_eq!(program.end(Signal::SIGTERM), 0);
     assert_eq!(*rig.banned.lock(), ["192.0.2.7/32", "192.0.2.8/32"]);
+}
+
+/// The lines are behind the checkpoint, and are not read again: so the ban must be on the disk.
+#[test]
+fn a_kill_loses_no_ban_that_waits_for_the_daemon() {
+    let rig = Rig::new();
+    rig.away.store(true, SeqCst);
+    let mut program = rig.start();
+    rig.await_checkpoint();
+    rig.write("192.0.2.7", 3);
+    rig.await_checkpoint();
+    program.end(Signal::SIGKILL);
+    rig.away.store(false, SeqCst);
+    let mut program = rig.start();
+    rig.await_ban("192.0.2.7/32");
+    assert_eq!(program.end(Signal::SIGTERM), 0);
+}
+
+#[test]
+fn a_port_that_is_taken_keeps_it_from_nothing_but_metrics() {
+    let rig = Rig::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = fs::read_to_string(rig.path("couicmon.toml")).unwrap();
+    let text = text.replace("listen = \"off\"", &format!("listen = \"{address}\""));
+    fs::write(rig.path("couicmon.toml"), text).unwrap();
+    let mut program = rig.start();
+    rig.write("192.0.2.7", 3);
+    rig.await_ban("192.0.2.7/32");
+    let problems = rig.api().get("/health")["problems"].to_string();
+    assert!(problems.contains(&address.to_string()), "{problems}");
+    drop(taken);
+    let served = || {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.contains("couicmon_build_info").then_some(())
+    };
+    until("metrics", LONG, served);
+    let health = rig.api().get("/health");
+    assert_eq!(
+        health["problems"].as_array().map(Vec::len),
+        Some(0),
+        "{health}"
+    );
+    assert_eq!(program.end(Signal::SIGTERM), 0);
 }
 
 #[test]

@@ -140,6 +140,10 @@ pub trait Sink: Send {
     /// The end of a chunk: act on what was found.
     fn flush(&mut self) {}
 
+    /// A checkpoint is about to be written: what came of the lines so far must be as safe as that, since they are not read
+    /// again after a crash. The source waits for it.
+    fn settle(&mut self) {}
+
     /// Nothing more comes from this stream.
     fn close(&mut self, stream: StreamId) {
         let _ = stream;
@@ -161,6 +165,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn flush(&mut self) {
         (**self).flush();
+    }
+
+    fn settle(&mut self) {
+        (**self).settle();
     }
 
     fn close(&mut self, stream: StreamId) {

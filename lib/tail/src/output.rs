@@ -39,6 +39,10 @@ impl<'a> Output<'a> {
         self.sink.flush();
     }
 
+    pub(crate) fn settle(&mut self) {
+        self.sink.settle();
+    }
+
     /// Splits a chunk, hands its lines over, and flushes.
     pub(crate) fn chunk(&mut self, stream: StreamId, lines: &mut Lines, chunk: &[u8], when: When) {
         let mut tally = Tally::default();

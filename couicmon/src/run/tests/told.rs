@@ -53,7 +53,15 @@ fn lines_and_addresses_are_told_on_the_control_socket_only() {
         let listeners = Listeners::bind(Some(([127, 0, 0, 1], 0).into()), &control)
             .await
             .unwrap();
-        let address = listeners.metrics.as_ref().unwrap().local_addr().unwrap();
+        let address = listeners
+            .metrics
+            .as_ref()
+            .unwrap()
+            .1
+            .as_ref()
+            .unwrap()
+            .local_addr()
+            .unwrap();
         (address, listeners.serve(&service, &stopping))
     });
     rig.write(&["192.0.2.7"; 3], 200);

@@ -273,6 +273,7 @@ impl Files {
     /// Writes a checkpoint.
     fn save(&mut self) {
         self.changed = false;
+        self.output.settle();
         let files = self.known.values().filter(|file| file.copy_of.is_none());
         let checkpoint = Checkpoint {
             patterns: self.patterns.texts().to_vec(),

@@ -267,6 +267,7 @@ impl Journal {
         if !std::mem::take(&mut self.changed) {
             return;
         }
+        self.output.settle();
         self.position.taken = unix_time().as_secs();
         if let Ok(content) = serde_json::to_vec(&self.position) {
             self.saver.save(content);
