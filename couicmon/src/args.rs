@@ -154,12 +154,12 @@ pub(crate) struct Top {
 pub(crate) enum Import {
     /// Print the jails of fail2ban as a configuration of couicmon
     ///
-    /// Reads jail.conf, jail.d and jail.local beside the named file, too. What has no translation (look-around, back
+    /// Of a directory, reads jail.conf, jail.d and jail.local, as far as they exist; of a file, those beside it, too. What has no translation (look-around, back
     /// references, several lines) is named on stderr, with the preset to use instead.
     #[command(after_long_help = FAIL2BAN)]
     Fail2ban {
-        /// The jails
-        #[arg(value_name = "FILE", default_value = "/etc/fail2ban/jail.local")]
+        /// The directory of fail2ban, or a file with jails
+        #[arg(value_name = "PATH", default_value = "/etc/fail2ban")]
         jails: PathBuf,
         /// The filters; filter.d beside the jails by default
         #[arg(long, value_name = "DIR")]
