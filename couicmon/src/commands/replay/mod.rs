@@ -55,6 +55,9 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
     if let Some(failure) = run.failure.take() {
         return Err(failure);
     }
+    for unknown in &run.unknown {
+        eprintln!("warning: {unknown}");
+    }
     let report = report::Report::of(&run, &done);
     if args.json {
         report.json(out)?;

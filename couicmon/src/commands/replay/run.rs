@@ -1,6 +1,7 @@
 //! Lines to the detector, by log time.
 
 use std::{
+    collections::BTreeSet,
     mem,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
@@ -15,7 +16,7 @@ use super::clock::Clock;
 use crate::{
     commands::{
         Failure,
-        reading::{Candidate, fit},
+        reading::{self, Candidate, fit},
     },
     config::Config,
     local_time,
@@ -63,6 +64,8 @@ pub(super) struct Run {
     pub(super) more_bans: u64,
     /// Lines before the first one with a time.
     pub(super) unjudged: u64,
+    /// What is not known about the sources that are read.
+    pub(super) unknown: BTreeSet<String>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -72,6 +75,8 @@ struct Source {
     format: Format,
     format_name: String,
     judge: Judge,
+    /// Sets of trusted proxies that only the service knows.
+    feeds: Option<String>,
 }
 
 impl Run {
@@ -87,13 +92,6 @@ impl Run {
         detector.keep_account();
         let source = |candidate: &Candidate<'_>| {
             let name = &candidate.source.name;
-            let unknown = || {
-                let feeds: Vec<&str> = candidate.source.feeds().collect();
-                Failure::Usage(format!(
-                    "source {name} trusts feed:{}, which only the daemon knows: for a replay, write its networks into trusted_proxies",
-                    feeds.join(", feed:")
-                ))
-            };
             Ok(Source {
                 id: detector
                     .source(name)
@@ -101,7 +99,9 @@ impl Run {
                 name: name.clone(),
                 format: candidate.format.clone(),
                 format_name: candidate.format_name.clone(),
-                judge: Judge::of(candidate.source, None).ok_or_else(unknown)?,
+                judge: reading::judge(candidate.source)
+                    .ok_or_else(|| Failure::Usage(format!("{name}: its proxies are not known")))?,
+                feeds: reading::feeds(candidate.source),
             })
         };
         let sources = candidates
@@ -117,6 +117,7 @@ impl Run {
             bans: bans.then(Vec::new),
             more_bans: 0,
             unjudged: 0,
+            unknown: BTreeSet::new(),
             failure: None,
         })
     }
@@ -149,6 +150,13 @@ impl Run {
             return None;
         };
         let chosen = &self.sources[at];
+        if let Some(feeds) = &chosen.feeds {
+            let source = &chosen.name;
+            self.unknown.insert(format!(
+                "source {source} trusts {feeds}, whose networks only the running couicmon knows: here their addresses count as \
+                 clients; write the networks into trusted_proxies to judge whom they forward"
+            ));
+        }
         let told = (
             name.to_owned(),
             chosen.name.clone(),

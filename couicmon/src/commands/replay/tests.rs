@@ -310,3 +310,20 @@ fn what_cannot_be_judged_is_told() {
             .contains("missing: ")
     );
 }
+
+#[test]
+fn sources_with_a_set_that_is_not_known_are_judged_by_the_rest_and_stop_no_other() {
+    let trial = Trial::new();
+    let cdn = "[source.cdn]\nfile = \"/x\"\nformat = \"nginx-main\"\ntrusted_proxies = [\"feed:cloudflare\", \"192.0.2.9\"]\n\
+        client_from = \"x-forwarded-for\"\n[jail.cdn]\nsource = \"cdn\"\nrate = \"3 per 3m\"\n";
+    trial.write("couicmon.toml", &format!("{CONFIG}{cdn}"));
+    trial.write("web", &line(0, "192.0.2.1", "/", 404).repeat(10));
+    let report = trial.json("--bans @web");
+    assert_eq!(of(&report, "missing")["bans"], 1);
+    let forwarded = line(1, "192.0.2.9", "/", 200).replace('\n', " \"198.51.100.7\"\n");
+    let direct = line(2, "192.0.2.8", "/", 200).replace('\n', " \"-\"\n");
+    trial.write("cdn", &(forwarded.repeat(3) + &direct.repeat(3)));
+    let report = trial.json("--source cdn --bans @cdn");
+    let expected: [IpAddr; 2] = [[192, 0, 2, 8].into(), [198, 51, 100, 7].into()];
+    assert_eq!(banned(&report, "cdn"), expected.into());
+}
