@@ -2,6 +2,7 @@
 //! memory is bounded as in the service.
 
 mod clock;
+mod dates;
 mod limit;
 mod report;
 mod run;

@@ -12,7 +12,7 @@ use couic_detect::{
 };
 use couic_tail::{Sink, StreamId, When};
 
-use super::clock::Clock;
+use super::{clock::Clock, dates};
 use crate::{
     commands::{
         Failure,
@@ -178,9 +178,9 @@ impl Run {
         let Some(source) = self.sources.get(source) else {
             return;
         };
-        // Formats without fields do not look for a time; most logs begin with one as syslog has it.
+        // Formats without fields do not look for a time; most logs begin with one.
         let time = event.time_ms.or_else(|| match event.peer {
-            None => dates.parse(line).ok()?.time_ms,
+            None => dates::time_ms(dates, line),
             Some(_) => None,
         });
         let Some(now) = self.clock.at(time) else {

@@ -327,3 +327,27 @@ fn sources_with_a_set_that_is_not_known_are_judged_by_the_rest_and_stop_no_other
     let expected: [IpAddr; 2] = [[192, 0, 2, 8].into(), [198, 51, 100, 7].into()];
     assert_eq!(banned(&report, "cdn"), expected.into());
 }
+
+#[test]
+fn plain_lines_with_an_iso_time_are_judged_by_it() {
+    let trial = Trial::new();
+    let app = "[source.app]\nfile = \"/x\"\nformat = \"plain\"\n[jail.app]\nsource = \"app\"\n\
+        regex = 'bad login from <HOST>$'\nrate = \"3 per 3m\"\n";
+    trial.write("couicmon.toml", &format!("{CONFIG}{app}"));
+    let mut text = String::new();
+    for n in 10..13 {
+        writeln!(
+            text,
+            "2026-12-01 06:25:{n},500 +0000 myapp: bad login from 192.0.2.1"
+        )
+        .unwrap();
+    }
+    trial.write("log", &text);
+    let report = trial.json("--source app --bans @log");
+    assert_eq!(of(&report, "app")["bans"], 1);
+    assert_eq!(report["bans"][0]["time_ms"], (START + 11) * 1_000 + 500);
+    assert_eq!(
+        (&report["undated"], &report["unjudged"]),
+        (&0.into(), &0.into())
+    );
+}
