@@ -66,6 +66,11 @@ pub(super) fn unknown(kind: &str, own: &str, name: &str) -> Option<String> {
 
 fn gather(into: &mut Table, table: Table) {
     for (key, value) in table {
+        // One may stand without brackets, as in other lists.
+        let value = match value {
+            Value::String(_) if key == "presets" => Value::Array(vec![value]),
+            value => value,
+        };
         match (into.get_mut(&key), value) {
             (Some(Value::Table(into)), Value::Table(more)) => into.extend(more),
             (Some(Value::Array(into)), Value::Array(more)) => into.extend(more),

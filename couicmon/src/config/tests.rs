@@ -230,6 +230,18 @@ fn presets_are_below_the_configuration() {
 }
 
 #[test]
+fn one_preset_needs_no_brackets() {
+    let of = |text: &str| parse(&[("c.toml", text)]).unwrap().detect.jails.len();
+    assert_eq!(of("presets = \"nginx\""), of("presets = [\"nginx\"]"));
+    let two = [
+        ("a.toml", "presets = \"nginx\""),
+        ("d/b.toml", "presets = [\"sshd\"]"),
+    ];
+    let names = names(&parse(&two).unwrap().sources);
+    assert_eq!(names, ["nginx", "sshd"]);
+}
+
+#[test]
 fn files_of_the_directory_are_read_in_the_order_of_names() {
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("couicmon.toml");
