@@ -127,16 +127,21 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     logging.finish();
     let presets = known_presets(root);
     let sources = source::read_all(root);
-    let detect = detect::read(root);
-    presets?;
-    let (sources, mut detect) = (sources?, detect?);
+    let (mut detect, fine) = detect::read(root);
+    // Of all that are named, whether they can be read or not: what is wrong in the jails is told as well.
+    let named: Vec<String> = (root.tables_by_name("source").into_iter().flatten())
+        .map(|(name, _)| name.to_owned())
+        .collect();
     // A jail without sources reads all: presets such as `scanners` cannot know their names.
     for jail in &mut detect.jails {
         if jail.sources.is_empty() {
-            jail.sources = names(&sources);
+            jail.sources.clone_from(&named);
         }
     }
-    checked(root, &sources, &detect)?;
+    let checked = checked(root, &named, &detect);
+    presets?;
+    let sources = sources?;
+    checked.filter(|()| fine)?;
     Some(Config {
         user: user.ok()?.map(|(user, _)| user.to_owned()),
         state_dir: state_dir?,
@@ -166,9 +171,8 @@ fn names(sources: &[SourceConfig]) -> Vec<String> {
 }
 
 /// The detector's own check, with lines.
-fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
-    let names = names(sources);
-    if names.is_empty() {
+fn checked(root: &mut Section<'_>, sources: &[String], detect: &DetectConfig) -> Option<()> {
+    if sources.is_empty() {
         root.mistake_at(
             "source",
             "is missing: there is nothing to read; add [source.NAME] or presets = [\"sshd\"]"
@@ -176,7 +180,7 @@ fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConf
         );
         return None;
     }
-    match detect.check(&names) {
+    match detect.check(sources) {
         Ok(_) => Some(()),
         Err(mistakes) => {
             let logins: Vec<&str> = root

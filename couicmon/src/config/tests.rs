@@ -114,6 +114,36 @@ fn mistakes_of_the_detector_have_the_line_of_their_key() {
 }
 
 #[test]
+fn what_cannot_be_read_hides_no_mistake_of_the_rest() {
+    let text = "\
+[source.web]
+file = \"/x\"
+format = \"combine\"
+colour = 1
+[jail.scan]
+source = \"wob\"
+rate = \"ten\"
+status = \"40x\"
+regex = \"(\"
+tag = \"a b/c\"
+ban = \"8d\"
+colour = 1
+[ladder]
+factor = 0
+";
+    let told = parse(&[("c.toml", text)]).err().unwrap();
+    let lines: Vec<_> = told
+        .lines()
+        .map(|line| line.splitn(3, ':').nth(1).unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        ["3", "4", "6", "7", "8", "9", "10", "11", "12", "14"],
+        "{told}"
+    );
+}
+
+#[test]
 fn nothing_to_read_is_a_mistake() {
     let told = parse(&[("c.toml", "")]).err().unwrap();
     assert!(told.contains("source: is missing"), "{told}");
