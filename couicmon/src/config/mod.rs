@@ -3,6 +3,7 @@
 //! All mistakes are reported at once, each with file, line and key, before anything on the machine is touched.
 
 mod detect;
+mod doubts;
 mod files;
 mod presets;
 mod source;
@@ -94,7 +95,10 @@ impl Config {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let rules = self.rules();
         let warnings = rules.iter().flat_map(Rules::warnings);
-        let mut warnings: Vec<String> = warnings.map(ToString::to_string).collect();
+        let mut warnings: Vec<String> = warnings
+            .map(|one| doubts::short(&one.to_string()))
+            .collect();
+        warnings.extend(doubts::of(&self.sources, &self.detect));
         if self.detect.jails.is_empty() {
             warnings.push(
                 "there is no jail, so nobody is banned: add [jail.NAME], or presets = [\"sshd\"]"

@@ -83,6 +83,14 @@ impl SourceConfig {
     }
 }
 
+/// The text of `fields`, if that is the format.
+pub(super) fn fields_text(source: &SourceConfig) -> Option<&str> {
+    source
+        .format_text
+        .contains('$')
+        .then_some(&source.format_text)
+}
+
 /// Every source. None after a mistake.
 pub(super) fn read_all(root: &mut Section<'_>) -> Option<Vec<SourceConfig>> {
     let sections = root.tables_by_name("source")?;

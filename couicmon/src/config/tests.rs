@@ -144,6 +144,73 @@ factor = 0
 }
 
 #[test]
+fn what_can_never_ban_is_warned_of() {
+    let warned = |source: &str, jail: &str| {
+        let text = format!(
+            "[source.x]\n{source}\n[source.other]\nfile = \"/var/log/other.log\"\nformat = \"sshd\"\n\
+             [jail.j]\nsource = \"x\"\nrate = \"2 per 2m\"\n{jail}\n"
+        );
+        parse(&[("c.toml", &text)]).unwrap().warnings().join("\n")
+    };
+    let of = |format: &str| format!("file = \"/x.log\"\nformat = \"{format}\"");
+    let proxies = "\ntrusted_proxies = \"10.0.0.0/8\"";
+    let forwarded = format!("{proxies}\nclient_from = \"x-forwarded-for\"");
+    for (source, jail, told) in [
+        (of("combined"), "status = 404", ""),
+        (of("combined"), "distinct = \"user\"", ""),
+        (of("nginx-main") + &forwarded, "", ""),
+        (of("plain"), "regex = '^bad <HOST>$'", ""),
+        (of("sshd"), "login = \"failed\"", ""),
+        (of("combined") + &forwarded, "", "has no X-Forwarded-For"),
+        (of("combined") + proxies, "", "without client_from"),
+        (of("combined"), "login = \"failed\"", "x: no login"),
+        (of("sshd"), "status = 404", "x: no status"),
+        (of("sshd"), "method = \"GET\"", "x: no method"),
+        (of("sshd"), "path = \"/\"", "x: no path"),
+        (of("common"), "agent = \"curl\"", "x: no agent"),
+        (of("combined"), "host = \"a.example\"", "x: no host"),
+        (of("plain"), "contains = \"bad\"", "x: no address"),
+        (of("syslog"), "regex = 'bad'", "x: no address"),
+        (
+            of("combined"),
+            "method = \"GTE\"",
+            "\"GTE\" is no usual method",
+        ),
+        (of("combined"), "tag = \"web\"", "refuses \"web\""),
+        (
+            "stdin = true\nfields = '$remote_addr $status'".into(),
+            "path = \"/\"",
+            "x: no path",
+        ),
+        (
+            "stdin = true\njson = { message = \"m\" }".into(),
+            "distinct = \"user\"",
+            "x: no user",
+        ),
+        (
+            "stdin = true\nfields = \"$remote_addr\\n$status\"".into(),
+            "",
+            "has a newline",
+        ),
+        (
+            "file = \"/var/log/*.log\"\nformat = \"combined\"".into(),
+            "",
+            "source.x both read /var/log/other.log",
+        ),
+    ] {
+        let warnings = warned(&source, jail);
+        let fine = warnings.contains(told) && warnings.is_empty() == told.is_empty();
+        assert!(fine, "{source} {jail}: {told:?} in {warnings:?}");
+    }
+    let long = format!("regex = '{}.*<HOST>'", "long".repeat(100));
+    let warnings = warned(&of("plain"), &long);
+    assert!(
+        warnings.contains("anchor it") && warnings.len() < 400,
+        "{warnings}"
+    );
+}
+
+#[test]
 fn nothing_to_read_is_a_mistake() {
     let told = parse(&[("c.toml", "")]).err().unwrap();
     assert!(told.contains("source: is missing"), "{told}");
