@@ -114,7 +114,7 @@ pub(crate) struct Reading {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
     /// Presets in the place of the configuration
-    #[arg(long = "preset", value_name = "NAME")]
+    #[arg(long = "preset", value_name = "NAME", value_delimiter = ',')]
     pub(crate) presets: Vec<String>,
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Run {
     pub(super) more_bans: u64,
     /// Lines before the first one with a time.
     pub(super) unjudged: u64,
+    /// Lines that tell of somebody.
+    pub(super) usable: u64,
     /// What is not known about the sources that are read.
     pub(super) unknown: BTreeSet<String>,
     pub(super) failure: Option<Failure>,
@@ -117,6 +119,7 @@ impl Run {
             bans: bans.then(Vec::new),
             more_bans: 0,
             unjudged: 0,
+            usable: 0,
             unknown: BTreeSet::new(),
             failure: None,
         })
@@ -178,6 +181,7 @@ impl Run {
         let Some(source) = self.sources.get(source) else {
             return;
         };
+        self.usable += 1;
         // Formats without fields do not look for a time; most logs begin with one.
         let time = event.time_ms.or_else(|| match event.peer {
             None => dates::time_ms(dates, line),
@@ -221,6 +225,35 @@ impl Run {
             held,
             shadow,
         });
+    }
+
+    /// Why a replay of so many lines says nothing.
+    pub(super) fn nothing(&self, lines: u64) -> Option<Failure> {
+        if lines == 0 || self.usable > 0 {
+            return None;
+        }
+        let read_as = self.read_as.iter();
+        let read_as = read_as.map(|(file, source, format)| {
+            let file = file.replace(char::is_control, "?");
+            format!("{file} as source {source}, format {format}")
+        });
+        let read_as = read_as.collect::<Vec<_>>().join("; ");
+        let Unread {
+            irrelevant,
+            no_address,
+            ..
+        } = self.unread;
+        let why = if no_address > irrelevant {
+            Unparsed::NoAddress
+        } else if irrelevant > 0 {
+            Unparsed::Irrelevant
+        } else {
+            Unparsed::Malformed
+        };
+        Some(Failure::Usage(format!(
+            "no line can be used, read {read_as}: {why}; name another --preset, --source or --format; couicmon explain LINE \
+             shows which fits"
+        )))
     }
 
     fn unread(&mut self, why: Unparsed, line: &[u8]) {

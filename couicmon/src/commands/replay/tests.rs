@@ -351,3 +351,44 @@ fn plain_lines_with_an_iso_time_are_judged_by_it() {
         (&0.into(), &0.into())
     );
 }
+
+#[test]
+fn files_of_which_no_line_can_be_used_are_refused() {
+    let trial = Trial::new();
+    trial.write("log", &line(0, "192.0.2.1", "/", 200).repeat(300));
+    let refused = trial.run("--preset sshd @log").unwrap_err();
+    let told = refused.to_string();
+    assert!(matches!(refused, Failure::Usage(_)), "{told}");
+    assert!(
+        told.contains("as source sshd, format sshd: the line tells of no client"),
+        "{told}"
+    );
+    trial.write("empty", "");
+    assert_eq!(
+        trial.run("--preset sshd @empty").unwrap().0,
+        ExitCode::SUCCESS
+    );
+    for (start, tool) in [
+        (
+            &b"\xfd7zXZ\0\0"[..],
+            "only gzip is read; decompress it: xz -dc",
+        ),
+        (b"\x28\xb5\x2f\xfd", "zstd -dc"),
+        (b"BZh9", "bzip2 -dc"),
+    ] {
+        fs::write(trial.dir.path().join("packed"), start).unwrap();
+        let told = trial.run("--preset sshd @packed").unwrap_err().to_string();
+        assert!(told.contains(tool), "{told}");
+    }
+}
+
+#[test]
+fn several_presets_may_stand_between_commas() {
+    let trial = Trial::new();
+    trial.write("log", &line(0, "192.0.2.1", "/", 200));
+    let both = trial.json("--preset nginx,scanners @log");
+    assert_eq!(
+        both["jails"],
+        trial.json("--preset nginx --preset scanners @log")["jails"]
+    );
+}
