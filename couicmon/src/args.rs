@@ -19,8 +19,9 @@ Examples:
 Exit codes:
   0   success
   1   a file cannot be read
+  2   the command line is invalid
   3   the collateral is above --max-collateral
-  64  the configuration or an argument is invalid";
+  64  the configuration is invalid, or what is named is not in it, or no line fits";
 
 const EXPLAIN: &str = "\
 Examples:
@@ -35,7 +36,7 @@ Examples:
 /// Watches logs, finds who floods, scans and guesses passwords, and has Couic drop them.
 ///
 /// Without a command, runs the service. Logs go to stderr; COUICMON_LOG=debug logs more. Exit codes: 0 success,
-/// 1 failure, 64 invalid configuration.
+/// 1 failure, 2 invalid command line, 64 invalid configuration.
 #[derive(Debug, Parser)]
 #[command(name = "couicmon", version = VERSION, long_version = LONG_VERSION)]
 pub(crate) struct Cli {
