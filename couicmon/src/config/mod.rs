@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// Jails and what holds for all of them, checked.
     pub(crate) detect: Arc<DetectConfig>,
+    /// Presets that displace each other.
+    shared: Vec<String>,
 }
 
 /// Every mistake of every file.
@@ -88,6 +90,10 @@ impl Config {
             either: &[source::INPUTS, source::FORMATS],
         };
         let read = layers.parse(read);
+        let read = read.map(|config| Self {
+            shared: presets::shared(files),
+            ..config
+        });
         read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
     }
 
@@ -98,6 +104,7 @@ impl Config {
         let mut warnings: Vec<String> = warnings
             .map(|one| doubts::short(&one.to_string()))
             .collect();
+        warnings.extend(self.shared.iter().cloned());
         warnings.extend(doubts::of(&self.sources, &self.detect));
         if self.detect.jails.is_empty() {
             warnings.push(
@@ -157,6 +164,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         log_level: log_level?,
         sources,
         detect: Arc::new(detect),
+        shared: Vec::new(),
     })
 }
 

@@ -339,6 +339,20 @@ fn one_preset_needs_no_brackets() {
 }
 
 #[test]
+fn presets_that_displace_each_other_are_warned_of() {
+    let of = |text: &str| parse(&[("c.toml", text)]).unwrap().warnings();
+    let told = of("presets = [\"sshd-file\", \"nginx\", \"sshd\"]");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("both have [source.sshd]"), "{told:?}");
+    for name in crate::presets::NAMES {
+        assert!(
+            of(&format!("presets = [{name:?}, \"nginx\"]")).is_empty(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn files_of_the_directory_are_read_in_the_order_of_names() {
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("couicmon.toml");
