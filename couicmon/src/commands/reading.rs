@@ -78,7 +78,7 @@ pub(super) fn candidates<'c>(
         let of = |source: &'c SourceConfig| Candidate {
             source,
             format: source.format.clone(),
-            format_name: source.format_text.trim_start_matches("None ").to_owned(),
+            format_name: source.format_text.clone(),
         };
         return Ok(sources.into_iter().map(of).collect());
     };

@@ -286,6 +286,21 @@ fn formats_are_named_or_compiled() {
 }
 
 #[test]
+fn formats_are_told_as_people_write_them() {
+    for (keys, text) in [
+        ("docker = \"/a\"\nformat = \"combined\"", "docker, combined"),
+        ("cri = \"/a\"\nformat = \"plain\"", "cri, plain"),
+        (
+            "stdin = true\njson = { peer = \"ip\", time = [\"ts\", \"t\"] }",
+            "json (time ts, time t, peer ip)",
+        ),
+    ] {
+        let config = parse(&[("c.toml", &format!("[source.x]\n{keys}\n"))]).unwrap();
+        assert_eq!(config.sources[0].format_text, text);
+    }
+}
+
+#[test]
 fn presets_are_below_the_configuration() {
     let names = |config: &Config| {
         let jails = config.detect.jails.iter().map(|jail| jail.name.clone());

@@ -279,7 +279,7 @@ fn what_cannot_be_judged_is_told() {
         (&1.into(), &1.into())
     );
     let text = trial.run("@log").unwrap().1;
-    assert!(text.contains("1 lines are not of the format"), "{text}");
+    assert!(text.contains("1 line: not of the format"), "{text}");
     assert!(text.contains("could not be read: broken"), "{text}");
     assert!(
         trial
