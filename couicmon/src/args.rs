@@ -114,7 +114,7 @@ pub(crate) struct Reading {
     /// The format of the lines, in the place of the source's
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
-    /// Presets in the place of the configuration
+    /// Presets in the place of the configuration; several with commas between them
     #[arg(long = "preset", value_name = "NAME", value_delimiter = ',')]
     pub(crate) presets: Vec<String>,
 }
@@ -155,8 +155,9 @@ pub(crate) struct Top {
 pub(crate) enum Import {
     /// Print the jails of fail2ban as a configuration of couicmon
     ///
-    /// Of a directory, reads jail.conf, jail.d and jail.local, as far as they exist; of a file, those beside it, too. What has no translation (look-around, back
-    /// references, several lines) is named on stderr, with the preset to use instead.
+    /// Of a directory, reads jail.conf, jail.d and jail.local, as far as they exist; of a file, those beside it, too.
+    /// What has no translation (look-around, back references, several lines) is named on stderr, with the preset to use
+    /// instead.
     #[command(after_long_help = FAIL2BAN)]
     Fail2ban {
         /// The directory of fail2ban, or a file with jails

@@ -73,10 +73,15 @@ pub(super) fn run(args: &Explain, path: &Path, out: &mut dyn Write) -> Result<Ex
             as_text(told, out)?;
         }
     }
-    if told.is_empty() {
-        return Err(Failure::Failed(nothing(config.as_ref(), line)));
+    if !told.is_empty() {
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    out.flush()?;
+    Err(Failure::Failed(if misfits.is_empty() {
+        nothing(line)
+    } else {
+        "no other format with fields fits it, either".to_owned()
+    }))
 }
 
 /// The sources that can read the line, if several fit equally well; the formats without fields only if no other does. If
@@ -198,16 +203,11 @@ fn clocked(format: &mut Format) -> &mut Format {
 }
 
 /// Why nothing could be told.
-fn nothing(config: Option<&Config>, line: &[u8]) -> String {
+fn nothing(line: &[u8]) -> String {
     let mut reasons = Vec::new();
-    let sources = config.into_iter().flat_map(|config| &config.sources);
-    let sources = sources.map(|source| (format!("source {}", source.name), source.format.clone()));
-    let formats = FORMATS
-        .iter()
-        .filter_map(|name| Some((format!("format {name}"), Format::named(name)?)));
-    for (name, mut format) in sources.chain(formats) {
-        if let Err(why) = format.parse(line) {
-            reasons.push(format!("  {name}: {why}"));
+    for name in FORMATS {
+        if let Some(Err(why)) = Format::named(name).map(|mut f| f.parse(line).map(drop)) {
+            reasons.push(format!("  format {name}: {why}"));
         }
     }
     format!("no format fits this line:\n{}", reasons.join("\n"))

@@ -91,14 +91,14 @@ pub(super) fn run(args: &Top, config: &Path, out: &mut dyn Write) -> Result<Exit
         let (_, rows) = screen::size();
         let answer = answer(&socket, args.n.unwrap_or(rows.clamp(1, 1_000)))?;
         let lines = answer.sources.iter().map(|source| source.lines).sum();
-        let rate = before.map_or(0, |before| lines - before.min(lines));
+        let rate = before.map(|before| lines - before.min(lines));
         before = Some(lines);
         let room = Room {
             people,
             rows: Some(usize::from(rows.saturating_sub(1))),
         };
         let mut frame = Vec::new();
-        show(&answer, Some(rate), room, &mut frame)?;
+        show(&answer, rate, room, &mut frame)?;
         screen.draw(&frame, out)?;
         if screen.ends_within(EVERY)? {
             return Ok(ExitCode::SUCCESS);

@@ -26,8 +26,11 @@ pub(super) fn show(
 ) -> io::Result<()> {
     let around = around(answer)?;
     let mut head = Vec::new();
-    if let Some(rate) = rate {
-        writeln!(head, "{} lines a second\n", grouped(rate))?;
+    match (rate, room.rows) {
+        (Some(rate), _) => writeln!(head, "{} lines a second\n", grouped(rate))?,
+        // The next frame has it in the same place.
+        (None, Some(_)) => writeln!(head, "… lines a second\n")?,
+        (None, None) => {}
     }
     // Titles of the two tables, and an empty line behind each.
     let used = lines(&head) + lines(&around) + 4;
