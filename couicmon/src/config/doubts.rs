@@ -112,7 +112,7 @@ fn read_twice(first: &SourceConfig, second: &SourceConfig) -> Option<String> {
         _ => None,
     }?;
     Some(format!(
-        "source.{} and source.{} both read {same}: jails of both count each of its lines twice",
+        "source.{} and source.{} both read {same}: a jail of both counts each line twice; jails can share one source",
         first.name, second.name
     ))
 }
