@@ -19,8 +19,9 @@ Examples:
 Exit codes:
   0   success
   1   a file cannot be read
+  2   the command line is invalid
   3   the collateral is above --max-collateral
-  64  the configuration or an argument is invalid";
+  64  the configuration is invalid, or what is named is not in it, or no line fits";
 
 const EXPLAIN: &str = "\
 Examples:
@@ -35,7 +36,7 @@ Examples:
 /// Watches logs, finds who floods, scans and guesses passwords, and has Couic drop them.
 ///
 /// Without a command, runs the service. Logs go to stderr; COUICMON_LOG=debug logs more. Exit codes: 0 success,
-/// 1 failure, 64 invalid configuration.
+/// 1 failure, 2 invalid command line, 64 invalid configuration.
 #[derive(Debug, Parser)]
 #[command(name = "couicmon", version = VERSION, long_version = LONG_VERSION)]
 pub(crate) struct Cli {
@@ -113,8 +114,8 @@ pub(crate) struct Reading {
     /// The format of the lines, in the place of the source's
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
-    /// Presets in the place of the configuration
-    #[arg(long = "preset", value_name = "NAME")]
+    /// Presets in the place of the configuration; several with commas between them
+    #[arg(long = "preset", value_name = "NAME", value_delimiter = ',')]
     pub(crate) presets: Vec<String>,
 }
 
@@ -154,12 +155,13 @@ pub(crate) struct Top {
 pub(crate) enum Import {
     /// Print the jails of fail2ban as a configuration of couicmon
     ///
-    /// Reads jail.conf, jail.d and jail.local beside the named file, too. What has no translation (look-around, back
-    /// references, several lines) is named on stderr, with the preset to use instead.
+    /// Of a directory, reads jail.conf, jail.d and jail.local, as far as they exist; of a file, those beside it, too.
+    /// What has no translation (look-around, back references, several lines) is named on stderr, with the preset to use
+    /// instead.
     #[command(after_long_help = FAIL2BAN)]
     Fail2ban {
-        /// The jails
-        #[arg(value_name = "FILE", default_value = "/etc/fail2ban/jail.local")]
+        /// The directory of fail2ban, or a file with jails
+        #[arg(value_name = "PATH", default_value = "/etc/fail2ban")]
         jails: PathBuf,
         /// The filters; filter.d beside the jails by default
         #[arg(long, value_name = "DIR")]

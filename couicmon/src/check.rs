@@ -12,6 +12,12 @@ pub(crate) fn print(path: &Path, config: &Config) -> ExitCode {
     for warning in config.warnings() {
         eprintln!("warning: {warning}");
     }
+    if let Err(error) = std::fs::File::open(&config.token_file) {
+        let file = config.token_file.display();
+        eprintln!(
+            "note: {file}: {error}: the token of the daemon's client has to be there, readable by couicmon's user"
+        );
+    }
     println!("{}: valid", path.display());
     for source in &config.sources {
         let input = match &source.input {

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use couic_detect::{Client, Detector, Event, FORMATS, Format, Login, Verdict};
+use couic_detect::{Client, Detector, Event, FORMATS, Format, Login, Unparsed, Verdict};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     args::Explain,
-    config::{ClientFrom, Config},
+    config::{Config, SourceConfig},
     local_time,
-    run::{Judge, clock_ms},
+    run::clock_ms,
 };
 
 /// What a source makes of the line.
@@ -32,6 +32,13 @@ struct Told {
     verdicts: Vec<Verdict>,
 }
 
+/// A source of whose format the line is not.
+struct Misfit {
+    source: String,
+    format: String,
+    why: Unparsed,
+}
+
 pub(super) fn run(args: &Explain, path: &Path, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let line = args.line.as_bytes();
     let given = args.reading.source.is_some() || !args.reading.presets.is_empty();
@@ -40,29 +47,50 @@ pub(super) fn run(args: &Explain, path: &Path, out: &mut dyn Write) -> Result<Ex
         Err(_) if !given && !path.exists() => None,
         result => Some(result?),
     };
-    let mut told = match &config {
+    let (mut told, misfits) = match &config {
         Some(config) => by_sources(args, config, line)?,
-        None => Vec::new(),
+        None => Default::default(),
     };
     if told.is_empty() {
-        told.extend(by_formats(args.reading.format.as_deref(), line)?);
+        // Formats that take any line say nothing where a format was expected.
+        let least = if misfits.is_empty() { 1 } else { 2 };
+        told.extend(by_formats(args.reading.format.as_deref(), line, least)?);
     }
     if args.json {
-        let all: Vec<Value> = told.iter().map(as_json).collect();
+        let misfits = misfits.iter().map(Misfit::as_json);
+        let all: Vec<Value> = misfits.chain(told.iter().map(as_json)).collect();
         writeln!(out, "{:#}", Value::from(all))?;
     } else {
+        for Misfit {
+            source,
+            format,
+            why,
+        } in &misfits
+        {
+            writeln!(out, "source {source}, format {format}: does not fit: {why}")?;
+        }
         for told in &told {
             as_text(told, out)?;
         }
     }
-    if told.is_empty() {
-        return Err(Failure::Failed(nothing(config.as_ref(), line)));
+    if !told.is_empty() {
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    out.flush()?;
+    Err(Failure::Failed(if misfits.is_empty() {
+        nothing(line)
+    } else {
+        "no other format with fields fits it, either".to_owned()
+    }))
 }
 
-/// The sources that can read the line, if several fit equally well; the formats without fields only if no other does.
-fn by_sources(args: &Explain, config: &Config, line: &[u8]) -> Result<Vec<Told>, Failure> {
+/// The sources that can read the line, if several fit equally well; the formats without fields only if no other does. If
+/// none can, why not.
+fn by_sources(
+    args: &Explain,
+    config: &Config,
+    line: &[u8],
+) -> Result<(Vec<Told>, Vec<Misfit>), Failure> {
     let rules = config
         .rules()
         .ok_or_else(|| Failure::Usage("the jails are not valid".into()))?;
@@ -73,45 +101,41 @@ fn by_sources(args: &Explain, config: &Config, line: &[u8]) -> Result<Vec<Told>,
         .map(|c| fit(clocked(&mut c.format), line))
         .collect();
     let best = fits.iter().copied().max().unwrap_or(0);
-    let fitting = candidates
-        .into_iter()
-        .zip(fits)
-        .filter(|(_, fit)| *fit == best && best > 0);
-    Ok(fitting
-        .filter_map(|(candidate, _)| explained(&detector, candidate, line))
-        .collect())
+    let (mut told, mut misfits) = (Vec::new(), Vec::new());
+    for (candidate, fit) in candidates.into_iter().zip(fits) {
+        let (source, format) = (candidate.source.name.clone(), candidate.format_name.clone());
+        match explained(&detector, candidate, line) {
+            Ok(one) if fit == best => told.push(one),
+            Ok(_) => {}
+            Err(why) => misfits.push(Misfit {
+                source,
+                format,
+                why,
+            }),
+        }
+    }
+    if !told.is_empty() {
+        misfits.clear();
+    }
+    Ok((told, misfits))
 }
 
-fn explained(detector: &Detector, candidate: Candidate<'_>, line: &[u8]) -> Option<Told> {
+fn explained(detector: &Detector, candidate: Candidate<'_>, line: &[u8]) -> Result<Told, Unparsed> {
     let Candidate {
         source,
         mut format,
         format_name,
     } = candidate;
-    let event = format.parse(line).ok()?;
-    let judge = Judge::of(source, None);
-    let client = judge.as_ref().and_then(|judge| judge.client(&event));
-    let why = match (&judge, client, source.client_from) {
-        (None, ..) => {
-            "nobody is judged before its feeds of trusted proxies are known; they are the daemon's"
-                .into()
-        }
-        (_, Some(Client::Proxy(_)), _) => "only trusted proxies are named: nobody is judged".into(),
-        (_, Some(Client::Known(addr)), _) if Some(addr) == event.peer => {
-            "the other end of the connection".into()
-        }
-        (_, Some(Client::Known(_)), _) => "named in X-Forwarded-For by trusted proxies".to_owned(),
-        (_, None, ClientFrom::Peer | ClientFrom::Forwarded) => {
-            "the format has none: the <HOST> of a regex gives it".into()
-        }
-    };
+    let event = format.parse(line)?;
+    let client = reading::judge(source).and_then(|judge| judge.client(&event));
+    let why = client_why(source, client, &event);
     let addr = client.map(|client| match client {
         Client::Known(addr) | Client::Proxy(addr) => addr,
     });
     let verdicts = detector
         .source(&source.name)
         .map(|id| detector.explain(id, &event, client));
-    Some(Told {
+    Ok(Told {
         source: Some(source.name.clone()),
         format: format_name,
         fields: fields(&event),
@@ -120,8 +144,23 @@ fn explained(detector: &Detector, candidate: Candidate<'_>, line: &[u8]) -> Opti
     })
 }
 
-/// The format of that name, or all that fit best.
-fn by_formats(name: Option<&str>, line: &[u8]) -> Result<Vec<Told>, Failure> {
+fn client_why(source: &SourceConfig, client: Option<Client>, event: &Event<'_>) -> String {
+    let why = match client {
+        Some(Client::Proxy(_)) => "only trusted proxies are named: nobody is judged",
+        Some(Client::Known(addr)) if Some(addr) == event.peer => "the other end of the connection",
+        Some(Client::Known(_)) => "named in X-Forwarded-For by trusted proxies",
+        None => "the format has none: the <HOST> of a regex gives it",
+    };
+    match reading::feeds(source) {
+        Some(feeds) if client.is_some() => format!(
+            "{why}; of {feeds} only the running couicmon knows the networks: if they have this address, the client is another"
+        ),
+        _ => why.to_owned(),
+    }
+}
+
+/// The format of that name, or all that fit best and as well as `least`.
+fn by_formats(name: Option<&str>, line: &[u8], least: u32) -> Result<Vec<Told>, Failure> {
     let mut formats: Vec<(&str, Format)> = match name {
         Some(name) => vec![(name, reading::format(name)?)],
         None => FORMATS
@@ -137,7 +176,7 @@ fn by_formats(name: Option<&str>, line: &[u8]) -> Result<Vec<Told>, Failure> {
     let fitting = formats
         .into_iter()
         .zip(fits)
-        .filter(|(_, fit)| *fit == best && best > 0);
+        .filter(|(_, fit)| *fit == best && best >= least);
     let told = fitting.filter_map(|((name, mut format), _)| {
         let event = format.parse(line).ok()?;
         Some(Told {
@@ -164,16 +203,11 @@ fn clocked(format: &mut Format) -> &mut Format {
 }
 
 /// Why nothing could be told.
-fn nothing(config: Option<&Config>, line: &[u8]) -> String {
+fn nothing(line: &[u8]) -> String {
     let mut reasons = Vec::new();
-    let sources = config.into_iter().flat_map(|config| &config.sources);
-    let sources = sources.map(|source| (format!("source {}", source.name), source.format.clone()));
-    let formats = FORMATS
-        .iter()
-        .filter_map(|name| Some((format!("format {name}"), Format::named(name)?)));
-    for (name, mut format) in sources.chain(formats) {
-        if let Err(why) = format.parse(line) {
-            reasons.push(format!("  {name}: {why}"));
+    for name in FORMATS {
+        if let Some(Err(why)) = Format::named(name).map(|mut f| f.parse(line).map(drop)) {
+            reasons.push(format!("  format {name}: {why}"));
         }
     }
     format!("no format fits this line:\n{}", reasons.join("\n"))
@@ -243,6 +277,16 @@ fn as_text(told: &Told, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+impl Misfit {
+    fn as_json(&self) -> Value {
+        json!({
+            "source": self.source,
+            "format": self.format,
+            "does_not_fit": self.why.to_string(),
+        })
+    }
+}
+
 fn as_json(told: &Told) -> Value {
     let fields = told
         .fields
@@ -264,4 +308,70 @@ fn as_json(told: &Told) -> Value {
         "client_why": told.client.1,
         "jails": jails.collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    const CONFIG: &str = r#"
+[source.web]
+file = "/var/log/nginx/access.log"
+format = "nginx-main"
+trusted_proxies = "feed:cloudflare"
+client_from = "x-forwarded-for"
+[jail.flood]
+source = "web"
+rate = "50 per 50s"
+"#;
+
+    /// Whether it succeeds, and what it prints.
+    fn explain(words: &[&str], line: &str) -> (bool, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("couicmon.toml");
+        fs::write(&path, CONFIG).unwrap();
+        let words = ["couicmon", "explain"].iter().chain(words);
+        let cli = Cli::try_parse_from(words.copied().chain([line])).unwrap();
+        let Some(Command::Explain(args)) = cli.command else {
+            panic!("no explain");
+        };
+        let mut out = Vec::new();
+        let done = run(&args, &path, &mut out);
+        (done.is_ok(), String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn sources_that_a_line_does_not_fit_are_told_with_the_reason() {
+        for (words, told) in [
+            (
+                &["--preset", "nginx"][..],
+                "source nginx, format combined: does not fit: the line is not of this format",
+            ),
+            (
+                &["--source", "web"],
+                "source web, format nginx-main: does not fit: ",
+            ),
+        ] {
+            let (fine, text) = explain(words, "foo bar");
+            assert!(!fine && text.starts_with(told), "{text}");
+            assert!(!text.contains("no source"), "{text}");
+        }
+        let (_, text) = explain(&["--json", "--source", "web"], "foo bar");
+        let all: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(all[0]["does_not_fit"], "the line is not of this format");
+    }
+
+    #[test]
+    fn a_set_that_only_the_service_knows_is_told_beside_the_peer() {
+        let line = r#"192.0.2.1 - - [01/Dec/2026:06:25:01 +0000] "GET / HTTP/1.1" 200 1 "-" "x" "198.51.100.7""#;
+        let (fine, text) = explain(&[], line);
+        let told = "client     192.0.2.1: the other end of the connection; of feed:cloudflare only the running couicmon";
+        assert!(fine && text.contains(told), "{text}");
+        assert!(text.contains("jail flood          hit"), "{text}");
+    }
 }

@@ -10,6 +10,10 @@ pub(super) fn run(
     filters: Option<&Path>,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
+    if !jails.exists() {
+        let message = "does not exist; name the directory of fail2ban, or a file with jails";
+        return Err(Failure::failed(jails.display(), message));
+    }
     let dir = if jails.is_dir() {
         Some(jails)
     } else {
@@ -55,4 +59,55 @@ pub(super) fn run(
     } else {
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command, Import};
+
+    #[test]
+    fn the_directory_of_fail2ban_is_read_without_a_jail_local() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        for name in ["filter.d", "jail.d"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        write(
+            "jail.conf",
+            "[DEFAULT]\nenabled = false\n[app]\nlogpath = /var/log/app.log\n",
+        );
+        write("jail.d/defaults-debian.conf", "[app]\nenabled = true\n");
+        write(
+            "filter.d/app.conf",
+            "[Definition]\nfailregex = ^bad login from <HOST>$\n",
+        );
+        let mut out = Vec::new();
+        let code = run(dir.path(), None, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert!(text.contains("[jail.app]"), "{text}");
+        // Nothing that can be translated: nothing is printed.
+        write(
+            "filter.d/app.conf",
+            "[Definition]\nfailregex = ^(?!x)<HOST>$\n",
+        );
+        let mut out = Vec::new();
+        assert_eq!(run(dir.path(), None, &mut out).unwrap(), ExitCode::FAILURE);
+        assert!(out.is_empty());
+        let missing = run(&dir.path().join("none"), None, &mut out).unwrap_err();
+        assert!(missing.to_string().contains("does not exist"), "{missing}");
+        let cli = Cli::try_parse_from(["couicmon", "import", "fail2ban"]).unwrap();
+        let Some(Command::Import {
+            from: Import::Fail2ban { jails, .. },
+        }) = cli.command
+        else {
+            panic!("no import");
+        };
+        assert_eq!(jails, Path::new("/etc/fail2ban"));
+    }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use crate::args::{Command, Import};
 
-/// The configuration or an argument is invalid (EX_USAGE).
+/// The configuration is invalid, or what an argument names is not in it (EX_USAGE). What clap refuses is 2.
 const EXIT_USAGE: u8 = 64;
 
 /// Why a command did not succeed.

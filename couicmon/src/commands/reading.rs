@@ -8,8 +8,9 @@ use couic_settings::Part;
 use super::Failure;
 use crate::{
     args::Reading,
-    config::{Config, SourceConfig},
+    config::{Config, Proxies, SourceConfig},
     presets,
+    run::Judge,
 };
 
 /// The source of presets that read all sources, such as `scanners`.
@@ -77,7 +78,7 @@ pub(super) fn candidates<'c>(
         let of = |source: &'c SourceConfig| Candidate {
             source,
             format: source.format.clone(),
-            format_name: source.format_text.trim_start_matches("None ").to_owned(),
+            format_name: source.format_text.clone(),
         };
         return Ok(sources.into_iter().map(of).collect());
     };
@@ -93,6 +94,21 @@ pub(super) fn candidates<'c>(
             names()
         ))),
     }
+}
+
+/// Who the client is, by the networks that the configuration names: only the running couicmon knows the sets of the daemon.
+pub(super) fn judge(source: &SourceConfig) -> Option<Judge> {
+    let mut known = source.clone();
+    known
+        .proxies
+        .retain(|proxies| !matches!(proxies, Proxies::Feed(_)));
+    Judge::of(&known, None)
+}
+
+/// `feed:NAME` of each set that a source trusts; None without any.
+pub(super) fn feeds(source: &SourceConfig) -> Option<String> {
+    let feeds: Vec<String> = source.feeds().map(|name| format!("feed:{name}")).collect();
+    (!feeds.is_empty()).then(|| feeds.join(", "))
 }
 
 /// A format by its name, or the layout of nginx's log_format.

@@ -16,74 +16,86 @@ const LONGEST_BAN: Duration = Duration::from_secs(7 * 86_400);
 /// The longest memory of the ladder.
 const LONGEST_MEMORY: Duration = Duration::from_secs(366 * 86_400);
 
-/// Everything that the detector needs. None after a mistake.
-pub(super) fn read(root: &mut Section<'_>) -> Option<DetectConfig> {
+/// Everything that the detector needs, and whether all of it is as it stands in the configuration. After a mistake,
+/// harmless values are in the place of those that cannot be read, so that the rest can be checked at once.
+pub(super) fn read(root: &mut Section<'_>) -> (DetectConfig, bool) {
+    let mut fine = Fine(true);
     let v6_prefix = root.int("v6_prefix", 48..=128, Some(64));
     let ignore = networks(root, "ignore");
-    let jails = root.tables_by_name("jail").map(|sections| {
-        let read: Vec<_> = sections
-            .into_iter()
-            .map(|(name, section)| jail(name, section))
-            .collect();
-        read.into_iter().collect::<Option<Vec<_>>>()
+    let jails = fine.of(root.tables_by_name("jail"));
+    let jails = jails.into_iter().filter_map(|(name, section)| {
+        let (jail, is_fine) = jail(name, section);
+        fine.0 &= is_fine;
+        jail
     });
+    let jails = jails.collect();
     let logins = login_rules(root);
     let (ladder, widen, guard, bots) = (ladder(root), widen(root), guard(root), bots(root));
-    Some(DetectConfig {
-        v6_prefix: u8::try_from(v6_prefix?).ok()?,
-        jails: jails??.into_iter().flatten().collect(),
-        ladder: ladder?,
-        widen: widen?,
-        logins: logins?,
-        guard: guard?,
-        bots: bots?,
-        ignore: ignore?.into_iter().collect::<Nets>(),
-    })
+    let v6_prefix = v6_prefix.and_then(|bits| u8::try_from(bits).ok());
+    let detect = DetectConfig {
+        v6_prefix: fine.or(v6_prefix, 64),
+        jails,
+        ladder: fine.of(ladder),
+        widen: fine.of(widen),
+        logins: fine.of(logins),
+        guard: fine.of(guard),
+        bots: fine.of(bots),
+        ignore: fine.of(ignore).into_iter().collect::<Nets>(),
+    };
+    (detect, fine.0)
 }
 
-/// None after a mistake, `Some(None)` for a jail that is switched off.
-fn jail(name: &str, mut section: Section<'_>) -> Option<Option<JailConfig>> {
-    let named = check_name(&section, name);
+/// Whether nothing was wrong so far.
+struct Fine(bool);
+
+impl Fine {
+    fn or<T>(&mut self, read: Option<T>, instead: T) -> T {
+        self.0 &= read.is_some();
+        read.unwrap_or(instead)
+    }
+
+    fn of<T: Default>(&mut self, read: Option<T>) -> T {
+        self.or(read, T::default())
+    }
+}
+
+/// A jail, and whether all of it was read; none if it is switched off, or has no name to check it under.
+fn jail(name: &str, mut section: Section<'_>) -> (Option<JailConfig>, bool) {
+    let mut fine = Fine(true);
+    let named = check_name(&section, name).is_some();
     // Resolved before: `super::presets` has put the preset's keys below.
     let _ = section.string("preset");
     let enabled = section.bool("enabled", true);
-    let sources = texts(&mut section, "source");
-    let (status, method) = (texts(&mut section, "status"), texts(&mut section, "method"));
-    let (path, contains) = (texts(&mut section, "path"), texts(&mut section, "contains"));
-    let (agent, host) = (texts(&mut section, "agent"), texts(&mut section, "host"));
-    let (regex, ignore_regex) = (
-        texts(&mut section, "regex"),
-        texts(&mut section, "ignore_regex"),
-    );
-    let login = logins(&mut section);
-    let distinct = distinct(&mut section);
+    let mut list = |key| fine.of(texts(&mut section, key));
+    let (sources, status, method) = (list("source"), list("status"), list("method"));
+    let (path, contains, agent) = (list("path"), list("contains"), list("agent"));
+    let (host, regex, ignore_regex) = (list("host"), list("regex"), list("ignore_regex"));
     let rate = section.required("rate").map(|(rate, _)| rate.to_owned());
-    let ban = duration(&mut section, "ban", LONGEST_BAN, Duration::from_secs(600));
-    let shadow = section.bool("shadow", false);
-    let tag = section.string("tag");
+    let tag = section.string("tag").ok();
     let cells = section.int("cells", 1_024..=4_194_304, Some(65_536));
-    section.finish();
-    named?;
+    let usual = Duration::from_secs(600);
     let jail = JailConfig {
         name: name.to_owned(),
-        sources: sources?,
-        status: status?,
-        method: method?,
-        path: path?,
-        contains: contains?,
-        agent: agent?,
-        host: host?,
-        login: login?,
-        regex: regex?,
-        ignore_regex: ignore_regex?,
-        distinct: distinct?,
-        rate: rate?,
-        ban: ban?,
-        shadow: shadow?,
-        tag: tag.ok()?.map(|(tag, _)| tag.to_owned()),
-        cells: u32::try_from(cells?).ok()?,
+        sources,
+        status,
+        method,
+        path,
+        contains,
+        agent,
+        host,
+        login: fine.of(logins(&mut section)),
+        regex,
+        ignore_regex,
+        distinct: fine.of(distinct(&mut section)),
+        rate: fine.or(rate, "1 per 1s".to_owned()),
+        ban: fine.or(duration(&mut section, "ban", LONGEST_BAN, usual), usual),
+        shadow: fine.of(section.bool("shadow", false)),
+        tag: fine.of(tag).map(|(tag, _)| tag.to_owned()),
+        cells: fine.or(cells.and_then(|cells| u32::try_from(cells).ok()), 65_536),
     };
-    Some(enabled?.then_some(jail))
+    section.finish();
+    let enabled = fine.or(enabled, true);
+    ((enabled && named).then_some(jail), fine.0 && named)
 }
 
 fn logins(section: &mut Section<'_>) -> Option<Vec<Login>> {

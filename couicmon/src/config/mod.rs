@@ -3,6 +3,7 @@
 //! All mistakes are reported at once, each with file, line and key, before anything on the machine is touched.
 
 mod detect;
+mod doubts;
 mod files;
 mod presets;
 mod source;
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// Jails and what holds for all of them, checked.
     pub(crate) detect: Arc<DetectConfig>,
+    /// Presets that displace each other.
+    shared: Vec<String>,
 }
 
 /// Every mistake of every file.
@@ -87,6 +90,10 @@ impl Config {
             either: &[source::INPUTS, source::FORMATS],
         };
         let read = layers.parse(read);
+        let read = read.map(|config| Self {
+            shared: presets::shared(files),
+            ..config
+        });
         read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
     }
 
@@ -94,7 +101,11 @@ impl Config {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let rules = self.rules();
         let warnings = rules.iter().flat_map(Rules::warnings);
-        let mut warnings: Vec<String> = warnings.map(ToString::to_string).collect();
+        let mut warnings: Vec<String> = warnings
+            .map(|one| doubts::short(&one.to_string()))
+            .collect();
+        warnings.extend(self.shared.iter().cloned());
+        warnings.extend(doubts::of(&self.sources, &self.detect));
         if self.detect.jails.is_empty() {
             warnings.push(
                 "there is no jail, so nobody is banned: add [jail.NAME], or presets = [\"sshd\"]"
@@ -127,16 +138,21 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     logging.finish();
     let presets = known_presets(root);
     let sources = source::read_all(root);
-    let detect = detect::read(root);
-    presets?;
-    let (sources, mut detect) = (sources?, detect?);
+    let (mut detect, fine) = detect::read(root);
+    // Of all that are named, whether they can be read or not: what is wrong in the jails is told as well.
+    let named: Vec<String> = (root.tables_by_name("source").into_iter().flatten())
+        .map(|(name, _)| name.to_owned())
+        .collect();
     // A jail without sources reads all: presets such as `scanners` cannot know their names.
     for jail in &mut detect.jails {
         if jail.sources.is_empty() {
-            jail.sources = names(&sources);
+            jail.sources.clone_from(&named);
         }
     }
-    checked(root, &sources, &detect)?;
+    let checked = checked(root, &named, &detect);
+    presets?;
+    let sources = sources?;
+    checked.filter(|()| fine)?;
     Some(Config {
         user: user.ok()?.map(|(user, _)| user.to_owned()),
         state_dir: state_dir?,
@@ -148,6 +164,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         log_level: log_level?,
         sources,
         detect: Arc::new(detect),
+        shared: Vec::new(),
     })
 }
 
@@ -166,9 +183,8 @@ fn names(sources: &[SourceConfig]) -> Vec<String> {
 }
 
 /// The detector's own check, with lines.
-fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConfig) -> Option<()> {
-    let names = names(sources);
-    if names.is_empty() {
+fn checked(root: &mut Section<'_>, sources: &[String], detect: &DetectConfig) -> Option<()> {
+    if sources.is_empty() {
         root.mistake_at(
             "source",
             "is missing: there is nothing to read; add [source.NAME] or presets = [\"sshd\"]"
@@ -176,7 +192,7 @@ fn checked(root: &mut Section<'_>, sources: &[SourceConfig], detect: &DetectConf
         );
         return None;
     }
-    match detect.check(&names) {
+    match detect.check(sources) {
         Ok(_) => Some(()),
         Err(mistakes) => {
             let logins: Vec<&str> = root

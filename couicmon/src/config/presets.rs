@@ -11,6 +11,9 @@ use toml::{Table, Value};
 
 use crate::presets;
 
+/// What the paths of the texts begin with.
+const LAYER: &str = "preset ";
+
 /// The texts below these files. What is wrong with the files is told when they are read; presets that do not exist are
 /// told by [`unknown`].
 pub(super) fn below(files: &[Part]) -> Vec<Part> {
@@ -37,10 +40,39 @@ pub(super) fn below(files: &[Part]) -> Vec<Part> {
         }
     }
     let part = |(name, table): (String, Table)| Part {
-        path: format!("preset {name}").into(),
+        path: format!("{LAYER}{name}").into(),
         text: table.to_string(),
     };
     wanted.into_iter().map(part).collect()
+}
+
+/// What two of the presets that are asked for both have: one of them takes effect.
+pub(super) fn shared(files: &[Part]) -> Vec<String> {
+    let mut names: Vec<String> = below(files)
+        .into_iter()
+        .filter_map(|part| Some(part.path.to_str()?.strip_prefix(LAYER)?.to_owned()))
+        .collect();
+    names.sort();
+    let mut all = Vec::new();
+    for (n, second) in names.iter().enumerate() {
+        for first in names.iter().take(n) {
+            let (Some(a), Some(b)) = (parsed(first), parsed(second)) else {
+                continue;
+            };
+            let both =
+                |kind| self::names(&a, kind).find(|name| self::names(&b, kind).any(|n| n == *name));
+            let both = ["source", "jail"]
+                .into_iter()
+                .find_map(|kind| Some((kind, both(kind)?)));
+            if let Some((kind, name)) = both {
+                all.push(format!(
+                    "presets: {first:?} and {second:?} both have [{kind}.{name}], and only that of {first:?} takes effect: keep one \
+                     of them"
+                ));
+            }
+        }
+    }
+    all
 }
 
 /// What is wrong with `preset = NAME` in a table of this kind; None if nothing is.
@@ -66,6 +98,11 @@ pub(super) fn unknown(kind: &str, own: &str, name: &str) -> Option<String> {
 
 fn gather(into: &mut Table, table: Table) {
     for (key, value) in table {
+        // One may stand without brackets, as in other lists.
+        let value = match value {
+            Value::String(_) if key == "presets" => Value::Array(vec![value]),
+            value => value,
+        };
         match (into.get_mut(&key), value) {
             (Some(Value::Table(into)), Value::Table(more)) => into.extend(more),
             (Some(Value::Array(into)), Value::Array(more)) => into.extend(more),

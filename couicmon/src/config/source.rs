@@ -40,7 +40,7 @@ pub(crate) struct SourceConfig {
     pub(crate) input: Input,
     /// What they look like: to be cloned for each stream.
     pub(crate) format: Format,
-    /// As in the configuration, to tell whether a reload changes it.
+    /// For people, and to tell whether a reload changes it.
     pub(crate) format_text: String,
     /// Whose word about the client is believed.
     pub(crate) proxies: Vec<Proxies>,
@@ -81,6 +81,14 @@ impl SourceConfig {
     pub(crate) fn same_input(&self, other: &Self) -> bool {
         format!("{:?}", self.input) == format!("{:?}", other.input)
     }
+}
+
+/// The text of `fields`, if that is the format.
+pub(super) fn fields_text(source: &SourceConfig) -> Option<&str> {
+    source
+        .format_text
+        .contains('$')
+        .then_some(&source.format_text)
 }
 
 /// Every source. None after a mistake.
@@ -136,7 +144,11 @@ fn read(name: &str, mut section: Section<'_>) -> Option<SourceConfig> {
         } else {
             format
         },
-        format_text: format!("{container:?} {format_text}"),
+        format_text: match container {
+            Some(Container::Docker) => format!("docker, {format_text}"),
+            Some(Container::Cri) => format!("cri, {format_text}"),
+            None => format_text,
+        },
         proxies,
         client_from: client_from?,
     })
@@ -268,19 +280,22 @@ fn json(section: &mut Section<'_>) -> Option<(Format, String)> {
     let mut table = section.table("json");
     let keys: Vec<_> = JSON
         .iter()
-        .map(|(key, field)| (*field, table.words(key)))
+        .map(|(key, field)| (*key, *field, table.words(key)))
         .collect();
     table.finish();
-    let mut found = Vec::new();
-    for (field, words) in keys {
-        found.extend(words?.into_iter().map(|(word, _)| (field, word)));
+    let (mut found, mut text) = (Vec::new(), Vec::new());
+    for (key, field, words) in keys {
+        for (word, _) in words? {
+            text.push(format!("{key} {word}"));
+            found.push((field, word));
+        }
     }
     let found: Vec<_> = found
         .iter()
         .map(|(field, word)| (*field, word.as_str()))
         .collect();
     match Format::json(&found) {
-        Ok(format) => Some((format, format!("{found:?}"))),
+        Ok(format) => Some((format, format!("json ({})", text.join(", ")))),
         Err(error) => section.mistake(line, "json", error.to_string()),
     }
 }

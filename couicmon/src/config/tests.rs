@@ -114,6 +114,103 @@ fn mistakes_of_the_detector_have_the_line_of_their_key() {
 }
 
 #[test]
+fn what_cannot_be_read_hides_no_mistake_of_the_rest() {
+    let text = "\
+[source.web]
+file = \"/x\"
+format = \"combine\"
+colour = 1
+[jail.scan]
+source = \"wob\"
+rate = \"ten\"
+status = \"40x\"
+regex = \"(\"
+tag = \"a b/c\"
+ban = \"8d\"
+colour = 1
+[ladder]
+factor = 0
+";
+    let told = parse(&[("c.toml", text)]).err().unwrap();
+    let lines: Vec<_> = told
+        .lines()
+        .map(|line| line.split(':').nth(1).unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        ["3", "4", "6", "7", "8", "9", "10", "11", "12", "14"],
+        "{told}"
+    );
+}
+
+#[test]
+fn what_can_never_ban_is_warned_of() {
+    let warned = |source: &str, jail: &str| {
+        let text = format!(
+            "[source.x]\n{source}\n[source.other]\nfile = \"/var/log/other.log\"\nformat = \"sshd\"\n\
+             [jail.j]\nsource = \"x\"\nrate = \"2 per 2m\"\n{jail}\n"
+        );
+        parse(&[("c.toml", &text)]).unwrap().warnings().join("\n")
+    };
+    let of = |format: &str| format!("file = \"/x.log\"\nformat = \"{format}\"");
+    let proxies = "\ntrusted_proxies = \"10.0.0.0/8\"";
+    let forwarded = format!("{proxies}\nclient_from = \"x-forwarded-for\"");
+    for (source, jail, told) in [
+        (of("combined"), "status = 404", ""),
+        (of("combined"), "distinct = \"user\"", ""),
+        (of("nginx-main") + &forwarded, "", ""),
+        (of("plain"), "regex = '^bad <HOST>$'", ""),
+        (of("sshd"), "login = \"failed\"", ""),
+        (of("combined") + &forwarded, "", "has no X-Forwarded-For"),
+        (of("combined") + proxies, "", "without client_from"),
+        (of("combined"), "login = \"failed\"", "x: no login"),
+        (of("sshd"), "status = 404", "x: no status"),
+        (of("sshd"), "method = \"GET\"", "x: no method"),
+        (of("sshd"), "path = \"/\"", "x: no path"),
+        (of("common"), "agent = \"curl\"", "x: no agent"),
+        (of("combined"), "host = \"a.example\"", "x: no host"),
+        (of("plain"), "contains = \"bad\"", "x: no address"),
+        (of("syslog"), "regex = 'bad'", "x: no address"),
+        (
+            of("combined"),
+            "method = \"GTE\"",
+            "\"GTE\" is no usual method",
+        ),
+        (of("combined"), "tag = \"web\"", "refuses \"web\""),
+        (
+            "stdin = true\nfields = '$remote_addr $status'".into(),
+            "path = \"/\"",
+            "x: no path",
+        ),
+        (
+            "stdin = true\njson = { message = \"m\" }".into(),
+            "distinct = \"user\"",
+            "x: no user",
+        ),
+        (
+            "stdin = true\nfields = \"$remote_addr\\n$status\"".into(),
+            "",
+            "has a newline",
+        ),
+        (
+            "file = \"/var/log/*.log\"\nformat = \"combined\"".into(),
+            "",
+            "source.x both read /var/log/other.log",
+        ),
+    ] {
+        let warnings = warned(&source, jail);
+        let fine = warnings.contains(told) && warnings.is_empty() == told.is_empty();
+        assert!(fine, "{source} {jail}: {told:?} in {warnings:?}");
+    }
+    let long = format!("regex = '{}.*<HOST>'", "long".repeat(100));
+    let warnings = warned(&of("plain"), &long);
+    assert!(
+        warnings.contains("anchor it") && warnings.len() < 400,
+        "{warnings}"
+    );
+}
+
+#[test]
 fn nothing_to_read_is_a_mistake() {
     let told = parse(&[("c.toml", "")]).err().unwrap();
     assert!(told.contains("source: is missing"), "{told}");
@@ -189,6 +286,21 @@ fn formats_are_named_or_compiled() {
 }
 
 #[test]
+fn formats_are_told_as_people_write_them() {
+    for (keys, text) in [
+        ("docker = \"/a\"\nformat = \"combined\"", "docker, combined"),
+        ("cri = \"/a\"\nformat = \"plain\"", "cri, plain"),
+        (
+            "stdin = true\njson = { peer = \"ip\", time = [\"ts\", \"t\"] }",
+            "json (time ts, time t, peer ip)",
+        ),
+    ] {
+        let config = parse(&[("c.toml", &format!("[source.x]\n{keys}\n"))]).unwrap();
+        assert_eq!(config.sources[0].format_text, text);
+    }
+}
+
+#[test]
 fn presets_are_below_the_configuration() {
     let names = |config: &Config| {
         let jails = config.detect.jails.iter().map(|jail| jail.name.clone());
@@ -226,6 +338,32 @@ fn presets_are_below_the_configuration() {
     ] {
         let told = parse(&[("c.toml", text)]).err().unwrap();
         assert!(told.contains(mistake), "{told}");
+    }
+}
+
+#[test]
+fn one_preset_needs_no_brackets() {
+    let of = |text: &str| parse(&[("c.toml", text)]).unwrap().detect.jails.len();
+    assert_eq!(of("presets = \"nginx\""), of("presets = [\"nginx\"]"));
+    let two = [
+        ("a.toml", "presets = \"nginx\""),
+        ("d/b.toml", "presets = [\"sshd\"]"),
+    ];
+    let names = names(&parse(&two).unwrap().sources);
+    assert_eq!(names, ["nginx", "sshd"]);
+}
+
+#[test]
+fn presets_that_displace_each_other_are_warned_of() {
+    let of = |text: &str| parse(&[("c.toml", text)]).unwrap().warnings();
+    let told = of("presets = [\"sshd-file\", \"nginx\", \"sshd\"]");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("both have [source.sshd]"), "{told:?}");
+    for name in crate::presets::NAMES {
+        assert!(
+            of(&format!("presets = [{name:?}, \"nginx\"]")).is_empty(),
+            "{name}"
+        );
     }
 }
 

@@ -316,6 +316,16 @@ fn a_check_prints_what_is_valid_and_every_mistake_of_what_is_not() {
 }
 
 #[test]
+fn exit_codes_are_those_of_the_help() {
+    let rig = Rig::new();
+    let code = |args: &[&str]| rig.command().args(args).output().unwrap().status.code();
+    assert_eq!(code(&["--nonsense"]), Some(2));
+    assert_eq!(code(&["replay"]), Some(2));
+    assert_eq!(code(&["replay", "--jail", "none", "-"]), Some(64));
+    assert_eq!(code(&["replay", "/nonexistent/log"]), Some(1));
+}
+
+#[test]
 fn its_own_log_is_refused_as_a_source() {
     let rig = Rig::new();
     fs::write(rig.path("output"), "").unwrap();

@@ -13,6 +13,7 @@ mod container;
 mod error;
 mod escape;
 mod haproxy;
+mod has;
 mod json_keys;
 mod json_text;
 mod layout;

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
 
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeArray, DeTable, DeValue},
 };
 
 use crate::{
@@ -34,7 +34,7 @@ pub struct Layers<'l> {
     /// Tables of named tables, such as `jail` in `[jail.login]`: each name may be in another file. Defaults are taken key
     /// by key.
     pub named: &'l [&'l str],
-    /// Arrays whose elements are gathered from all files.
+    /// Arrays, or strings in the place of one element, that are gathered from all files.
     pub lists: &'l [&'l str],
     /// Keys of named tables of which there is one at most: one of a file displaces the others of the defaults.
     pub either: &'l [&'l [&'l str]],
@@ -92,6 +92,10 @@ impl Layers<'_> {
     ) {
         for (key, value) in table {
             let name = key.get_ref().clone();
+            let value = match self.lists.contains(&name.as_ref()) {
+                true => listed(value),
+                false => value,
+            };
             match root.get_mut(name.as_ref()).map(Spanned::get_mut) {
                 None => drop(root.insert(key, value)),
                 Some(DeValue::Table(into)) if self.named.contains(&name.as_ref()) => {
@@ -168,6 +172,19 @@ impl Layers<'_> {
                 own.insert(key, value);
             }
         }
+    }
+}
+
+/// One string as an array of it.
+fn listed(value: Value<'_>) -> Value<'_> {
+    let span = value.span();
+    match value.into_inner() {
+        one @ DeValue::String(_) => {
+            let mut list = DeArray::new();
+            list.push(Spanned::new(span.clone(), one));
+            Spanned::new(span, DeValue::Array(list))
+        }
+        other => Spanned::new(span, other),
     }
 }
 
@@ -308,6 +325,25 @@ mod tests {
              c.toml:2: top: 10 is not in the range from 0 to 9\n\
              d.toml:1: top: is already in c.toml:2: keep one of them"
         );
+    }
+
+    #[test]
+    fn a_string_is_a_list_of_one() {
+        let files = [
+            part("a.toml", "presets = \"x\"\n"),
+            part("b.toml", "presets = [\"y\"]\n"),
+            part("c.toml", "presets = \"z\"\n"),
+        ];
+        let layers = Layers {
+            files: &files,
+            below: &[],
+            named: &[],
+            lists: &["presets"],
+            either: &[],
+        };
+        let words = layers.parse(|root| root.words("presets")).unwrap();
+        let words: Vec<_> = words.iter().map(|(word, _)| word.as_str()).collect();
+        assert_eq!(words, ["x", "y", "z"]);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! memory is bounded as in the service.
 
 mod clock;
+mod dates;
 mod limit;
+mod packed;
 mod report;
 mod run;
 #[cfg(test)]
@@ -43,6 +45,13 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
     let mut done = Figures::default();
     let progress = Progress::of(&args.files);
     for file in &args.files {
+        if let Some(tool) = packed::tool(file) {
+            let message = format!(
+                "only gzip is read; decompress it: {tool} -dc {} | couicmon replay … -",
+                file.display()
+            );
+            return Err(Failure::failed(file.display(), message));
+        }
         let mut feed = Feed::new(&mut run, file);
         let read = read_file(file, &mut feed, &mut |read| progress.show(read));
         let figures = read.map_err(|e| Failure::failed(file.display(), e))?;
@@ -52,8 +61,11 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
         progress.file_is_done();
     }
     drop(progress);
-    if let Some(failure) = run.failure.take() {
+    if let Some(failure) = run.failure.take().or_else(|| run.nothing(done.lines)) {
         return Err(failure);
+    }
+    for unknown in &run.unknown {
+        eprintln!("warning: {unknown}");
     }
     let report = report::Report::of(&run, &done);
     if args.json {

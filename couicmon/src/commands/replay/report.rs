@@ -41,8 +41,8 @@ impl<'r> Report<'r> {
         let (first, last) = (time(clock.first), time(clock.now()));
         writeln!(
             out,
-            "{} lines from {first} to {last}",
-            grouped(self.done.lines)
+            "{} from {first} to {last}",
+            many(self.done.lines, "line")
         )?;
         for warning in self.warnings() {
             writeln!(out, "{warning}")?;
@@ -108,10 +108,10 @@ impl<'r> Report<'r> {
             if jail.asked > 0 {
                 writeln!(
                     out,
-                    "{}: {} sources claim to be crawlers of search engines. A replay asks nobody; the service does, and does not ban \
+                    "{}: {} with the name of a search engine's crawler. A replay asks nobody; the service does, and does not ban \
                      the real ones",
                     jail.jail,
-                    grouped(jail.asked)
+                    many(jail.asked, "source")
                 )?;
             }
         }
@@ -124,7 +124,7 @@ impl<'r> Report<'r> {
         if forgotten > 0 {
             writeln!(
                 out,
-                "{} sources were too many to remember: the collateral may be higher",
+                "more sources than can be remembered, by {}: the collateral may be higher",
                 grouped(forgotten)
             )?;
         }
@@ -158,38 +158,41 @@ impl<'r> Report<'r> {
         let counts = [
             (
                 unread.irrelevant,
-                "tell of no client: other programs, messages of the server",
+                "no client in it: other programs, messages of the server",
             ),
-            (unread.malformed, "are not of the format"),
-            (unread.no_address, "have no address of a client"),
+            (unread.malformed, "not of the format"),
+            (unread.no_address, "no address of a client in it"),
             (
                 unread.ambiguous,
-                "were left out: text of the client could be taken for its address",
+                "left out, since text of the client could be taken for its address",
             ),
             (
                 self.done.cut_lines,
-                "are longer than 8 KiB or cut off, and were left out",
+                "left out, since longer than 8 KiB or cut off",
             ),
             (
                 clock.undated,
-                "have no time that is known: they count as at the time of the line before",
+                "no time that is known: counted as at the time of the line before",
             ),
             (
                 self.run.unjudged,
-                "come before the first time, and were not judged",
+                "before the first time, and so not judged",
             ),
         ];
         let told = counts.iter().filter(|(count, _)| *count > 0);
         let mut all: Vec<String> = told
-            .map(|(count, what)| format!("{} lines {what}", grouped(*count)))
+            .map(|(count, what)| match count {
+                1 => format!("1 line: {what}"),
+                _ => format!("{} lines: {what}", grouped(*count)),
+            })
             .collect();
         if let Some(sample) = &unread.sample {
             all.push(format!("one of the lines that could not be read: {sample}"));
         }
         if clock.backwards > 0 {
             all.push(format!(
-                "time went back by more than a day {} times: give files in the order of time",
-                clock.backwards
+                "time went back by more than a day ({}): give files in the order of time",
+                couic_common::counted(clock.backwards, "time", "times")
             ));
         }
         all
@@ -270,6 +273,14 @@ fn state(banned: &Banned) -> String {
         Some(why) => format!("held back: {why}"),
         None if banned.shadow => "shadow".into(),
         None => "ban".into(),
+    }
+}
+
+/// A number of things.
+fn many(count: u64, one: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{} {one}s", grouped(count)),
     }
 }
 

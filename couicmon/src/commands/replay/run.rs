@@ -1,6 +1,7 @@
 //! Lines to the detector, by log time.
 
 use std::{
+    collections::BTreeSet,
     mem,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
@@ -11,11 +12,11 @@ use couic_detect::{
 };
 use couic_tail::{Sink, StreamId, When};
 
-use super::clock::Clock;
+use super::{clock::Clock, dates};
 use crate::{
     commands::{
         Failure,
-        reading::{Candidate, fit},
+        reading::{self, Candidate, fit},
     },
     config::Config,
     local_time,
@@ -63,6 +64,10 @@ pub(super) struct Run {
     pub(super) more_bans: u64,
     /// Lines before the first one with a time.
     pub(super) unjudged: u64,
+    /// Lines that tell of somebody.
+    pub(super) usable: u64,
+    /// What is not known about the sources that are read.
+    pub(super) unknown: BTreeSet<String>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -72,6 +77,8 @@ struct Source {
     format: Format,
     format_name: String,
     judge: Judge,
+    /// Sets of trusted proxies that only the service knows.
+    feeds: Option<String>,
 }
 
 impl Run {
@@ -87,13 +94,6 @@ impl Run {
         detector.keep_account();
         let source = |candidate: &Candidate<'_>| {
             let name = &candidate.source.name;
-            let unknown = || {
-                let feeds: Vec<&str> = candidate.source.feeds().collect();
-                Failure::Usage(format!(
-                    "source {name} trusts feed:{}, which only the daemon knows: for a replay, write its networks into trusted_proxies",
-                    feeds.join(", feed:")
-                ))
-            };
             Ok(Source {
                 id: detector
                     .source(name)
@@ -101,7 +101,9 @@ impl Run {
                 name: name.clone(),
                 format: candidate.format.clone(),
                 format_name: candidate.format_name.clone(),
-                judge: Judge::of(candidate.source, None).ok_or_else(unknown)?,
+                judge: reading::judge(candidate.source)
+                    .ok_or_else(|| Failure::Usage(format!("{name}: its proxies are not known")))?,
+                feeds: reading::feeds(candidate.source),
             })
         };
         let sources = candidates
@@ -117,6 +119,8 @@ impl Run {
             bans: bans.then(Vec::new),
             more_bans: 0,
             unjudged: 0,
+            usable: 0,
+            unknown: BTreeSet::new(),
             failure: None,
         })
     }
@@ -149,6 +153,13 @@ impl Run {
             return None;
         };
         let chosen = &self.sources[at];
+        if let Some(feeds) = &chosen.feeds {
+            let source = &chosen.name;
+            self.unknown.insert(format!(
+                "source {source} trusts {feeds}, whose networks only the running couicmon knows: here their addresses count as \
+                 clients; write the networks into trusted_proxies to judge whom they forward"
+            ));
+        }
         let told = (
             name.to_owned(),
             chosen.name.clone(),
@@ -170,9 +181,10 @@ impl Run {
         let Some(source) = self.sources.get(source) else {
             return;
         };
-        // Formats without fields do not look for a time; most logs begin with one as syslog has it.
+        self.usable += 1;
+        // Formats without fields do not look for a time; most logs begin with one.
         let time = event.time_ms.or_else(|| match event.peer {
-            None => dates.parse(line).ok()?.time_ms,
+            None => dates::time_ms(dates, line),
             Some(_) => None,
         });
         let Some(now) = self.clock.at(time) else {
@@ -213,6 +225,35 @@ impl Run {
             held,
             shadow,
         });
+    }
+
+    /// Why a replay of so many lines says nothing.
+    pub(super) fn nothing(&self, lines: u64) -> Option<Failure> {
+        if lines == 0 || self.usable > 0 {
+            return None;
+        }
+        let read_as = self.read_as.iter();
+        let read_as = read_as.map(|(file, source, format)| {
+            let file = file.replace(char::is_control, "?");
+            format!("{file} as source {source}, format {format}")
+        });
+        let read_as = read_as.collect::<Vec<_>>().join("; ");
+        let Unread {
+            irrelevant,
+            no_address,
+            ..
+        } = self.unread;
+        let why = if no_address > irrelevant {
+            Unparsed::NoAddress
+        } else if irrelevant > 0 {
+            Unparsed::Irrelevant
+        } else {
+            Unparsed::Malformed
+        };
+        Some(Failure::Usage(format!(
+            "no line can be used, read {read_as}: {why}; name another --preset, --source or --format; couicmon explain LINE \
+             shows which fits"
+        )))
     }
 
     fn unread(&mut self, why: Unparsed, line: &[u8]) {

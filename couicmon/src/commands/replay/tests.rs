@@ -279,7 +279,7 @@ fn what_cannot_be_judged_is_told() {
         (&1.into(), &1.into())
     );
     let text = trial.run("@log").unwrap().1;
-    assert!(text.contains("1 lines are not of the format"), "{text}");
+    assert!(text.contains("1 line: not of the format"), "{text}");
     assert!(text.contains("could not be read: broken"), "{text}");
     assert!(
         trial
@@ -308,5 +308,87 @@ fn what_cannot_be_judged_is_told() {
             .unwrap_err()
             .to_string()
             .contains("missing: ")
+    );
+}
+
+#[test]
+fn sources_with_a_set_that_is_not_known_are_judged_by_the_rest_and_stop_no_other() {
+    let trial = Trial::new();
+    let cdn = "[source.cdn]\nfile = \"/x\"\nformat = \"nginx-main\"\ntrusted_proxies = [\"feed:cloudflare\", \"192.0.2.9\"]\n\
+        client_from = \"x-forwarded-for\"\n[jail.cdn]\nsource = \"cdn\"\nrate = \"3 per 3m\"\n";
+    trial.write("couicmon.toml", &format!("{CONFIG}{cdn}"));
+    trial.write("web", &line(0, "192.0.2.1", "/", 404).repeat(10));
+    let report = trial.json("--bans @web");
+    assert_eq!(of(&report, "missing")["bans"], 1);
+    let forwarded = line(1, "192.0.2.9", "/", 200).replace('\n', " \"198.51.100.7\"\n");
+    let direct = line(2, "192.0.2.8", "/", 200).replace('\n', " \"-\"\n");
+    trial.write("cdn", &(forwarded.repeat(3) + &direct.repeat(3)));
+    let report = trial.json("--source cdn --bans @cdn");
+    let expected: [IpAddr; 2] = [[192, 0, 2, 8].into(), [198, 51, 100, 7].into()];
+    assert_eq!(banned(&report, "cdn"), expected.into());
+}
+
+#[test]
+fn plain_lines_with_an_iso_time_are_judged_by_it() {
+    let trial = Trial::new();
+    let app = "[source.app]\nfile = \"/x\"\nformat = \"plain\"\n[jail.app]\nsource = \"app\"\n\
+        regex = 'bad login from <HOST>$'\nrate = \"3 per 3m\"\n";
+    trial.write("couicmon.toml", &format!("{CONFIG}{app}"));
+    let mut text = String::new();
+    for n in 10..13 {
+        writeln!(
+            text,
+            "2026-12-01 06:25:{n},500 +0000 myapp: bad login from 192.0.2.1"
+        )
+        .unwrap();
+    }
+    trial.write("log", &text);
+    let report = trial.json("--source app --bans @log");
+    assert_eq!(of(&report, "app")["bans"], 1);
+    assert_eq!(report["bans"][0]["time_ms"], (START + 11) * 1_000 + 500);
+    assert_eq!(
+        (&report["undated"], &report["unjudged"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[test]
+fn files_of_which_no_line_can_be_used_are_refused() {
+    let trial = Trial::new();
+    trial.write("log", &line(0, "192.0.2.1", "/", 200).repeat(300));
+    let refused = trial.run("--preset sshd @log").unwrap_err();
+    let told = refused.to_string();
+    assert!(matches!(refused, Failure::Usage(_)), "{told}");
+    assert!(
+        told.contains("as source sshd, format sshd: the line tells of no client"),
+        "{told}"
+    );
+    trial.write("empty", "");
+    assert_eq!(
+        trial.run("--preset sshd @empty").unwrap().0,
+        ExitCode::SUCCESS
+    );
+    for (start, tool) in [
+        (
+            &b"\xfd7zXZ\0\0"[..],
+            "only gzip is read; decompress it: xz -dc",
+        ),
+        (b"\x28\xb5\x2f\xfd", "zstd -dc"),
+        (b"BZh9", "bzip2 -dc"),
+    ] {
+        fs::write(trial.dir.path().join("packed"), start).unwrap();
+        let told = trial.run("--preset sshd @packed").unwrap_err().to_string();
+        assert!(told.contains(tool), "{told}");
+    }
+}
+
+#[test]
+fn several_presets_may_stand_between_commas() {
+    let trial = Trial::new();
+    trial.write("log", &line(0, "192.0.2.1", "/", 200));
+    let both = trial.json("--preset nginx,scanners @log");
+    assert_eq!(
+        both["jails"],
+        trial.json("--preset nginx --preset scanners @log")["jails"]
     );
 }

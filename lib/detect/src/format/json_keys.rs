@@ -93,6 +93,10 @@ impl JsonKeys {
         })
     }
 
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.fields.contains(&field)
+    }
+
     pub(super) fn read<'a>(
         &self,
         line: &'a [u8],

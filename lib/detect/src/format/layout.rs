@@ -53,6 +53,12 @@ struct Variable {
 }
 
 impl Layout {
+    pub(super) fn has(&self, field: Field) -> bool {
+        let sides =
+            |s: &'_ Segment| [&s.left, &s.middle, &s.right].map(|items| is_in(items, field));
+        self.segments.iter().flat_map(sides).any(|is_in| is_in)
+    }
+
     pub(super) fn read<'a>(
         &self,
         line: &'a [u8],
@@ -87,6 +93,14 @@ impl Layout {
         }
         Ok(event)
     }
+}
+
+fn is_in(items: &[Item], field: Field) -> bool {
+    let of = |item: &Item| match item {
+        Item::Literal(_) => None,
+        Item::Variable(variable) => variable.field,
+    };
+    items.iter().any(|item| of(item) == Some(field))
 }
 
 impl Segment {

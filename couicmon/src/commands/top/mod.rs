@@ -1,24 +1,24 @@
 //! `couicmon top`: talkers and jails of the running couicmon, from its control socket, again each second on a terminal.
 
+mod screen;
+mod show;
+
 use std::{
     io::{self, IsTerminal, Read, Write},
     net::IpAddr,
     os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
-    thread,
     time::Duration,
 };
 
-use couic_common::grouped;
-use crossterm::{
-    cursor::MoveTo,
-    queue,
-    terminal::{self, Clear, ClearType},
-};
 use serde::Deserialize;
 
-use super::{Failure, table::Table};
+use self::{
+    screen::Screen,
+    show::{Room, show},
+};
+use super::Failure;
 use crate::{args::Top, config::Config};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -79,33 +79,30 @@ pub(super) fn run(args: &Top, config: &Path, out: &mut dyn Write) -> Result<Exit
         writeln!(out, "{}", text.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    if args.once || !io::stdout().is_terminal() {
-        show(
-            &answer(&socket, args.n.unwrap_or(USUAL))?,
-            None,
-            usize::MAX,
-            out,
-        )?;
+    let people = io::stdout().is_terminal();
+    if args.once || !people {
+        let answer = answer(&socket, args.n.unwrap_or(USUAL))?;
+        show(&answer, None, Room { people, rows: None }, out)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut before: Option<u64> = None;
+    let mut screen = Screen::open();
     loop {
-        let rows = terminal::size().map_or(24, |(_, rows)| rows);
+        let (_, rows) = screen::size();
         let answer = answer(&socket, args.n.unwrap_or(rows.clamp(1, 1_000)))?;
         let lines = answer.sources.iter().map(|source| source.lines).sum();
         let rate = before.map(|before| lines - before.min(lines));
         before = Some(lines);
-        let mut screen = Vec::new();
-        queue!(screen, MoveTo(0, 0), Clear(ClearType::All))?;
-        show(
-            &answer,
-            rate,
-            usize::from(rows.saturating_sub(1)),
-            &mut screen,
-        )?;
-        out.write_all(&screen)?;
-        out.flush()?;
-        thread::sleep(EVERY);
+        let room = Room {
+            people,
+            rows: Some(usize::from(rows.saturating_sub(1))),
+        };
+        let mut frame = Vec::new();
+        show(&answer, rate, room, &mut frame)?;
+        screen.draw(&frame, out)?;
+        if screen.ends_within(EVERY)? {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
 }
 
@@ -121,7 +118,7 @@ fn fetch(socket: &Path, n: u16) -> Result<String, Failure> {
     let failed = |error: io::Error| {
         let hint = match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                "couicmon does not run here; see systemctl status couicmon"
+                "is couicmon running? See systemctl status couicmon; the path of its socket is `control` in its configuration"
             }
             io::ErrorKind::PermissionDenied => "only root, its user and its group may ask",
             _ => "no answer",
@@ -150,78 +147,9 @@ fn fetch(socket: &Path, n: u16) -> Result<String, Failure> {
     }
 }
 
-/// At most so many rows of a terminal; talkers have what the rest leaves.
-fn show(answer: &Answer, rate: Option<u64>, rows: usize, out: &mut dyn Write) -> io::Result<()> {
-    let mut head = Vec::new();
-    if let Some(rate) = rate {
-        writeln!(head, "{} lines a second\n", grouped(rate))?;
-    }
-    sources(answer).write(&mut head)?;
-    writeln!(head)?;
-    jails(answer).print(&mut head, rate.is_some())?;
-    if answer.pending_bans > 0 {
-        writeln!(
-            head,
-            "\n{} bans wait for the daemon",
-            grouped(answer.pending_bans)
-        )?;
-    }
-    for told in &answer.dominant {
-        writeln!(head, "\n{}", told.replace(char::is_control, "?"))?;
-    }
-    writeln!(head)?;
-    let used = head.iter().filter(|byte| **byte == b'\n').count();
-    out.write_all(&head)?;
-    let left = rows.saturating_sub(used + 1);
-    talkers(answer, left).print(out, rate.is_some())
-}
-
-fn talkers(answer: &Answer, most: usize) -> Table {
-    let mut table = Table::new(&["Address", ">Lines", ">Share"]);
-    for talker in answer.talkers.iter().take(most) {
-        let about = if talker.over > 0 { "~" } else { "" };
-        table.row([
-            talker.addr.to_string(),
-            format!("{about}{}", grouped(talker.lines)),
-            format!("{:.1} %", 100.0 * talker.share),
-        ]);
-    }
-    table
-}
-
-fn jails(answer: &Answer) -> Table {
-    let mut table = Table::new(&["Jail", ">Hits", ">Bans", ">Shadow bans", ">Held", ">Full"]);
-    for jail in &answer.jails {
-        let shadow = if jail.shadow { " (shadow)" } else { "" };
-        table.row([
-            format!("{}{shadow}", jail.jail),
-            grouped(jail.hits),
-            grouped(jail.bans),
-            grouped(jail.shadow_bans),
-            grouped(jail.held),
-            format!("{:.0} %", 100.0 * jail.fill),
-        ]);
-    }
-    table
-}
-
-fn sources(answer: &Answer) -> Table {
-    let mut table = Table::new(&["Source", ">Lines", ">Unreadable", ">Lag", ">Bytes behind"]);
-    for source in &answer.sources {
-        table.row([
-            source.source.clone(),
-            grouped(source.lines),
-            grouped(source.unparsed),
-            format!("{:.1} s", source.lag_seconds),
-            grouped(source.behind_bytes),
-        ]);
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{io::BufRead, io::BufReader, os::unix::net::UnixListener, path::PathBuf};
+    use std::{io::BufRead, io::BufReader, os::unix::net::UnixListener, path::PathBuf, thread};
 
     use super::*;
 
@@ -254,7 +182,11 @@ mod tests {
         let answer = answer(&path, 7).unwrap();
         assert_eq!(served.join().unwrap(), "GET /v1/top?n=7 HTTP/1.1\r\n");
         let mut out = Vec::new();
-        show(&answer, Some(40), 18, &mut out).unwrap();
+        let room = Room {
+            people: true,
+            rows: Some(18),
+        };
+        show(&answer, Some(40), room, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("40 lines a second\n"), "{text}");
         for part in [
@@ -279,6 +211,9 @@ mod tests {
         let error = fetch(Path::new("/nonexistent/socket"), 1)
             .unwrap_err()
             .to_string();
-        assert!(error.contains("couicmon does not run here"), "{error}");
+        assert!(
+            error.starts_with("/nonexistent/socket: is couicmon running?"),
+            "{error}"
+        );
     }
 }
