@@ -206,6 +206,11 @@ impl Files {
             self.cannot_watch(&error);
         }
         let stream = self.output.open(&path.to_string_lossy());
+        if self.output.looks_back()
+            && let Some(before) = self.before(&path, &file, id, offset)
+        {
+            self.output.begins(stream, &before);
+        }
         let mut tailed = Tailed::new(path, file, id, print, offset, stream);
         tailed.looked_ms = self.looked_ms;
         tailed.born = is.created().ok();

@@ -5,6 +5,7 @@
 //! has surely left it. At a start the checkpoint says where each file was left, also if it has been renamed or copied
 //! since ([`resume`]).
 
+mod before;
 mod checkpoint;
 mod copies;
 mod gaps;
@@ -249,6 +250,9 @@ impl Files {
         let chunk = self.buffer.get(..read).unwrap_or_default();
         let skip = file.ours.saturating_sub(file.offset);
         let skip = usize::try_from(skip).unwrap_or(read).min(read);
+        if skip > 0 || std::mem::take(&mut file.torn) {
+            self.output.gap(file.stream);
+        }
         file.offset += read as u64;
         file.fresh = false;
         file.last_data = Instant::now();
