@@ -30,7 +30,7 @@ mod testing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use figures::Figures;
+pub use figures::{Figures, Unread};
 pub use lines::{Lines, Piece};
 pub use replay::{Read, read_file};
 pub use start::{Handle, TailError, start};

@@ -45,7 +45,7 @@ use self::{
 };
 pub(crate) use self::{own::OwnLog, patterns::Patterns};
 use crate::{
-    CHECKPOINT_EVERY, Options, Stop, When,
+    CHECKPOINT_EVERY, Options, Stop, Unread, When,
     figures::{count, gauge},
     output::Output,
     saver::Saver,
@@ -72,6 +72,9 @@ pub(crate) struct Files {
     saver: Saver,
     watch: Watch,
     told: Told,
+    /// What the last scan could not read, and since when what it names is not there.
+    unread: Vec<Unread>,
+    missing: HashMap<PathBuf, Instant>,
     known: HashMap<FileId, Tailed>,
     gaps: Gaps,
     past: VecDeque<Past>,
@@ -105,6 +108,8 @@ impl Files {
             output,
             watch: Watch::new()?,
             told: Told::default(),
+            unread: Vec::new(),
+            missing: HashMap::new(),
             known: HashMap::new(),
             gaps: Gaps::default(),
             past: VecDeque::new(),
@@ -119,6 +124,7 @@ impl Files {
             changed: true,
         };
         files.resume(saved);
+        files.tell_unread();
         Ok(files)
     }
 

@@ -562,9 +562,31 @@ fn what_cannot_be_read_is_told_once_and_read_as_soon_as_it_can() {
         rig.settle();
     }
     assert_eq!(rig.figures().errors, 1);
+    let unread = |rig: &Rig| rig.files.output.counters.unread.lock().clone();
+    assert_eq!(unread(&rig)[0].path, path);
     fs::remove_file(&path).unwrap();
     append(&path, "one\n");
     assert_eq!(rig.live(), ["one"]);
+    assert_eq!(unread(&rig), []);
+}
+
+#[test]
+fn what_is_not_there_for_a_minute_is_a_problem_until_it_is() {
+    let dir = folder();
+    let path = dir.path().join("deep/er");
+    let mut rig = Rig::new(dir.path(), "deep/er/*.log");
+    let unread = |rig: &mut Rig| {
+        rig.files.scan();
+        rig.files.output.counters.unread.lock().clone()
+    };
+    assert_eq!(unread(&mut rig), []);
+    let since = rig.files.missing.get_mut(&path).unwrap();
+    *since = since.checked_sub(Duration::from_secs(60)).unwrap();
+    let told = unread(&mut rig);
+    assert_eq!((told.len(), &told[0].path), (1, &path));
+    assert_eq!(told[0].kind, io::ErrorKind::NotFound);
+    fs::create_dir_all(&path).unwrap();
+    assert_eq!(unread(&mut rig), []);
 }
 
 #[test]
