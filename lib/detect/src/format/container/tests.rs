@@ -149,7 +149,7 @@ fn the_first_line_is_judged_only_if_what_stands_before_it_ends_a_line() {
         let good = line(LINE, "\\n", "stdout");
         let judged = Ok(Some("192.0.2.7".to_owned()));
         assert_eq!(parse(&[], &good), judged, "the very beginning");
-        assert_eq!(parse(&[good.clone()], &good), judged);
+        assert_eq!(parse(std::slice::from_ref(&good), &good), judged);
         let (head, rest) = LINE.split_at(70);
         let head = line(head, "", "stdout");
         let rest = line(rest, "\\n", "stdout");
