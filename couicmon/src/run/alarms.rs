@@ -1,9 +1,11 @@
 //! What the log tells once when it begins, and once when it is over: clocks that are apart, a proxy that is taken for a
-//! client.
+//! client, logs that cannot be read.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, io::ErrorKind, sync::atomic::Ordering::Relaxed};
 
 use couic_detect::Dominant;
+use couic_tail::Unread;
+use nix::unistd::{User, geteuid};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
@@ -21,6 +23,14 @@ impl Alarms {
     pub(crate) fn look(&self, sources: &[SourceFigures], dominant: &[Dominant]) {
         let mut now = BTreeMap::new();
         for source in sources {
+            for one in &source.unread {
+                let about = format!(
+                    "the reading of {} by source {}",
+                    one.path.display(),
+                    source.name
+                );
+                now.insert(about, unread(&source.name, one));
+            }
             if let Some(text) = apart(source) {
                 now.insert(format!("the clock of source {}", source.name), text);
             }
@@ -47,6 +57,30 @@ impl Alarms {
         }
         *told = now;
     }
+}
+
+/// What a source cannot read, and what to do, in words.
+pub(crate) fn unread(source: &str, unread: &Unread) -> String {
+    let (path, why) = (unread.path.display(), &unread.why);
+    match unread.kind {
+        ErrorKind::PermissionDenied => {
+            let user = user();
+            format!(
+                "source {source}: {path} cannot be read by user {user} ({why}): add it to the group of the log (usermod -aG adm {user}) \
+                 and restart, or setfacl -m u:{user}:r FILE, with :x for each directory above; see also the create line of logrotate"
+            )
+        }
+        ErrorKind::NotFound => format!(
+            "source {source}: {path} has not existed for a minute: is the path right, and does its writer run?"
+        ),
+        _ => format!("source {source}: {path} cannot be read: {why}"),
+    }
+}
+
+fn user() -> String {
+    let uid = geteuid();
+    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    name.unwrap_or_else(|| uid.to_string())
 }
 
 /// Whether the lines of a source are dated far from their arrival, in words.

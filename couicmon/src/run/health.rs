@@ -21,6 +21,9 @@ const LAG: Duration = Duration::from_secs(10);
 /// A held ban is a problem for so long.
 const HELD: Duration = Duration::from_secs(600);
 
+/// So many files of a source that cannot be read are named.
+const UNREAD: usize = 8;
+
 /// Every status, the best first.
 pub(super) const STATUSES: [&str; 3] = ["ok", "degraded", "failed"];
 
@@ -78,8 +81,8 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
         problems.push("no source is read any more: the log says why; systemctl restart couicmon reads them again".to_owned());
     }
     problems.extend(daemon);
-    problems.extend(service.problem());
     problems.extend(service.unserved());
+    problems.extend(service.problems());
     if service.decider.last_held().is_some_and(|ago| ago < HELD) {
         problems.push(
             "bans were held back in the last ten minutes: look whether a rule or a proxy is wrong"
@@ -126,6 +129,7 @@ fn of_source(source: &SourceFigures) -> Vec<String> {
         name,
         tail,
         counts,
+        unread,
         ended,
     } = source;
     let mut problems = Vec::new();
@@ -146,6 +150,12 @@ fn of_source(source: &SourceFigures) -> Vec<String> {
             tail.lines
         ));
     }
+    problems.extend(
+        unread
+            .iter()
+            .take(UNREAD)
+            .map(|one| alarms::unread(name, one)),
+    );
     problems.extend(alarms::apart(source));
     problems
 }
@@ -153,6 +163,11 @@ fn of_source(source: &SourceFigures) -> Vec<String> {
 /// Why bans do not arrive; those that were refused are added to the other problems.
 fn of_daemon(service: &Service, problems: &mut Vec<String>) -> Option<String> {
     let figures = service.decider.with(Injector::figures)?;
+    if let Some(why) = figures.token_problem {
+        problems.push(format!(
+            "the daemon refuses the token, nothing is banned: {why}"
+        ));
+    }
     if let Some(refusal) = figures.refusal.filter(|_| figures.refused > 0) {
         let count = counted(figures.refused, "ban was", "bans were");
         problems.push(format!(

@@ -164,13 +164,15 @@ async fn reload(path: &Path, service: &Arc<Service>, level: &Level) -> String {
     let (path, reloading) = (path.to_owned(), Arc::clone(service));
     let work = move || {
         let config =
-            Config::load(&path).map_err(|mistakes| mistakes.to_string().replace('\n', "; "))?;
-        let log_level = config.log_level;
-        reloading.reload(config).map(|text| (text, log_level))
+            Config::load(&path).map_err(|mistakes| mistakes.to_string().replace('\n', "; "));
+        let log_level = config.as_ref().ok().map(|config| config.log_level);
+        reloading.take_over(config).map(|text| (text, log_level))
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok((text, log_level))) => {
-            level.set(log_level);
+            if let Some(log_level) = log_level {
+                level.set(log_level);
+            }
             info!("{text}");
             service.summary()
         }

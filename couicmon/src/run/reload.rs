@@ -12,11 +12,20 @@ use super::{
 use crate::config::{Config, SourceConfig};
 
 impl Service {
-    /// Takes over another configuration. Returns what to tell.
+    /// Takes over another configuration, if it could be read. Returns what to tell. A refusal is a problem until a reload
+    /// succeeds.
     ///
     /// # Errors
     /// Why the configuration before stays in force.
-    pub(crate) fn reload(&self, config: Config) -> Result<String, String> {
+    pub(crate) fn take_over(&self, config: Result<Config, String>) -> Result<String, String> {
+        let told = config.and_then(|config| self.reload(config));
+        self.now.lock().refused = told.as_ref().err().cloned();
+        told
+    }
+
+    /// # Errors
+    /// Why the configuration before stays in force.
+    pub(super) fn reload(&self, config: Config) -> Result<String, String> {
         for source in &config.sources {
             if let Some(why) = self.readable.lacks(source) {
                 let name = &source.name;

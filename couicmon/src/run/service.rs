@@ -11,7 +11,7 @@ use std::{
 use couic_common::counted;
 use couic_files::ensure_dir;
 use couic_inject::{Config as Client, Ignored, InjectError, Injector, Limits};
-use couic_tail::{Figures, Handle, Options, Stop, TailError};
+use couic_tail::{Figures, Handle, Options, Stop, TailError, Unread};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
@@ -82,6 +82,8 @@ pub(super) struct Now {
     told: Vec<String>,
     /// Why the state cannot be written.
     problem: Option<String>,
+    /// Why the last reload was refused.
+    pub(super) refused: Option<String>,
 }
 
 pub(super) struct Running {
@@ -96,6 +98,8 @@ pub(crate) struct SourceFigures {
     pub(crate) name: String,
     pub(crate) tail: Figures,
     pub(crate) counts: Arc<Counts>,
+    /// What it cannot read at present.
+    pub(crate) unread: Vec<Unread>,
     /// Whether its thread has ended: standard input does.
     pub(crate) ended: bool,
 }
@@ -140,6 +144,7 @@ impl Service {
                 ignored: None,
                 told: Vec::new(),
                 problem: None,
+                refused: None,
             }),
             alarms: Alarms::default(),
             seed,
@@ -313,6 +318,7 @@ impl Service {
             name: running.config.name.clone(),
             tail: running.handle.figures(),
             counts: Arc::clone(&running.counts),
+            unread: running.handle.unread(),
             ended: running.handle.is_finished(),
         };
         now.running.iter().map(of).collect()
@@ -323,9 +329,13 @@ impl Service {
         self.now.lock().told.clone()
     }
 
-    /// Why the state cannot be written.
-    pub(crate) fn problem(&self) -> Option<String> {
-        self.now.lock().problem.clone()
+    /// Why the state cannot be written, and why the last reload was refused.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        let now = self.now.lock();
+        let refused = now.refused.as_ref().map(|why| {
+            format!("the last reload was refused, the configuration before stays in force: {why}")
+        });
+        now.problem.clone().into_iter().chain(refused)
     }
 
     /// Why metrics are not served.

@@ -79,16 +79,17 @@ struct Given {
 /// The format of one stream.
 struct Reader {
     format: Format,
-    when: When,
+    /// None before the first line.
+    when: Option<When>,
     /// When it was told the time.
     dated_ms: i64,
 }
 
 impl Reader {
-    fn new(format: Format, when: When) -> Self {
+    fn new(format: Format) -> Self {
         let mut reader = Self {
             format,
-            when,
+            when: None,
             dated_ms: i64::MIN,
         };
         // A file may begin inside a line.
@@ -98,8 +99,7 @@ impl Reader {
 
     /// Ready for a line. Between live and late ones there is a gap, which may begin and end inside a line.
     fn at(&mut self, now_ms: i64, when: When) -> &mut Format {
-        if self.when != when {
-            self.when = when;
+        if self.when.replace(when).is_some_and(|before| before != when) {
             self.format.lost();
         }
         if now_ms.saturating_sub(self.dated_ms) > DATED {
@@ -177,7 +177,7 @@ impl Watch {
             return;
         };
         let reader = self.streams.entry(stream);
-        let reader = reader.or_insert_with(|| Reader::new(settings.format.clone(), given.when));
+        let reader = reader.or_insert_with(|| Reader::new(settings.format.clone()));
         let format = reader.at(self.now_ms, given.when);
         let parsed = if given.is_whole {
             format.parse(line)
@@ -242,6 +242,36 @@ impl Sink for Watch {
     fn open(&mut self, stream: StreamId, name: &str) {
         tracing::debug!("source {}: reading {name}", self.name);
         self.streams.remove(&stream);
+    }
+
+    fn looks_back(&self) -> bool {
+        let joins = |core: &Core| {
+            let settings = core.settings.get(&self.name);
+            settings.is_some_and(|settings| settings.format.joins())
+        };
+        match &self.locked {
+            Some(core) => joins(core),
+            None => joins(&self.core.lock()),
+        }
+    }
+
+    fn begins(&mut self, stream: StreamId, before: &[u8]) {
+        let in_chunk = self.locked.is_some();
+        self.lock();
+        if !in_chunk {
+            self.locked = None;
+        }
+        if let Some(settings) = &self.settings {
+            let mut reader = Reader::new(settings.format.clone());
+            reader.format.follow(before);
+            self.streams.insert(stream, reader);
+        }
+    }
+
+    fn gap(&mut self, stream: StreamId) {
+        if let Some(reader) = self.streams.get_mut(&stream) {
+            reader.format.lost();
+        }
     }
 
     fn line(&mut self, stream: StreamId, line: &[u8], when: When) {

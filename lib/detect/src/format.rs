@@ -179,6 +179,20 @@ impl Format {
         }
     }
 
+    /// Whether lines may be parts of lines: then [`follow`](Self::follow) spares the first ones.
+    #[must_use]
+    pub const fn joins(&self) -> bool {
+        self.container.is_some()
+    }
+
+    /// As [`lost`](Self::lost), but what stands before the next line is known: whole lines, or nothing if it is the first
+    /// of all. They are not judged; from them it is known whether the next one begins a line.
+    pub fn follow(&mut self, before: &[u8]) {
+        if let Some(container) = &mut self.container {
+            container.follow(before);
+        }
+    }
+
     /// Takes one line apart, with or without its end. Any bytes are fine.
     ///
     /// # Errors

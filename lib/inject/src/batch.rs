@@ -86,6 +86,7 @@ fn settle(state: &State, sent: &[u64], verdict: &Verdict, outcome: &BatchOutcome
         counts.refusing.works();
     }
     counts.sending.works();
+    counts.token.works();
     match &verdict.postponement {
         Some(why) => counts.pace.fails(why),
         None => counts.pace.works(),

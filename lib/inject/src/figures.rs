@@ -34,6 +34,8 @@ pub struct Figures {
     pub last_success: Option<u64>,
     /// Why batches fail at present.
     pub problem: Option<String>,
+    /// That the daemon refuses the token, until it takes one.
+    pub token_problem: Option<String>,
     /// Why the ignore list cannot be read at present.
     pub ignored_problem: Option<String>,
 }

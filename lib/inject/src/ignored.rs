@@ -21,6 +21,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+/// After a refusal of the token: soon enough for who writes a new one, and no burden.
+const REFUSED_PAUSE: Duration = Duration::from_secs(15);
+
 /// The end of the tag of a set's rules.
 const SET_TAG: &str = ".couic";
 
@@ -66,18 +69,25 @@ pub(crate) async fn watch(state: &State, daemon: &Daemon) {
         let pause = match read(&client, MOST_IGNORED).await {
             Ok(ignored) => {
                 backoff.succeeded();
-                state.counts.lock().reading.works();
+                let mut counts = state.counts.lock();
+                counts.reading.works();
+                counts.token.works();
+                drop(counts);
                 keep(state, ignored);
                 INTERVAL
             }
-            Err(error) if error.status() == Some(401) && daemon.renew(token).unwrap_or(false) => {
-                continue;
-            }
+            Err(error) if error.status() == Some(401) => match daemon.renew(token) {
+                Ok(true) => continue,
+                renewed => {
+                    state.bad_token(&error.to_string(), daemon, renewed);
+                    REFUSED_PAUSE
+                }
+            },
             Err(error) => {
                 state.counts.lock().reading.fails(&problem(&error));
                 match error.status() {
                     // That changes when somebody changes it.
-                    Some(401 | 403) => INTERVAL,
+                    Some(403) => INTERVAL,
                     _ => backoff.failed(),
                 }
             }
@@ -88,7 +98,7 @@ pub(crate) async fn watch(state: &State, daemon: &Daemon) {
 
 fn problem(error: &ClientError) -> String {
     match error.status() {
-        Some(401 | 403) => format!(
+        Some(403) => format!(
             "{error}; the token needs the right to read policy ignore, else addresses on that list are found out only when the daemon passes them in spite of the ban"
         ),
         _ => error.to_string(),

@@ -71,11 +71,10 @@ impl Sender {
                 }
                 Batch::BadToken(why) => match self.daemon.renew(token) {
                     Ok(true) => continue,
-                    Ok(false) => {
-                        let file = self.daemon.config.token_file.display();
-                        self.failed(&format!("{why}; the token in {file} is the same"))
+                    renewed => {
+                        let why = self.state.bad_token(&why, &self.daemon, renewed);
+                        self.failed(&why)
                     }
-                    Err(error) => self.failed(&format!("{why}; {error}")),
                 },
                 Batch::Failed { why } => {
                     let pause = self.failed(&why);

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Figures, Ignored, Limits,
+    daemon::{Daemon, InjectError},
     held::Held,
     rule::{Key, NEVER, Rule, Texts, cut},
     told::Told,
@@ -32,6 +33,7 @@ pub(crate) struct Counts {
     pub(crate) sending: Told,
     pub(crate) pace: Told,
     pub(crate) reading: Told,
+    pub(crate) token: Told,
 }
 
 impl State {
@@ -52,6 +54,10 @@ impl State {
             "the daemon's ignore list cannot be read, the last one counts",
             "the daemon's ignore list can be read again",
         );
+        let token = Told::new(
+            "the daemon refuses the token: nothing is banned until it takes one",
+            "the daemon takes the token",
+        );
         Self {
             held: Mutex::new(Held::new(limits)),
             wake: Notify::new(),
@@ -61,6 +67,7 @@ impl State {
                 sending,
                 pace,
                 reading,
+                token,
             }),
             ignored: Mutex::new(None),
         }
@@ -89,6 +96,26 @@ impl State {
         self.wake.notify_one();
     }
 
+    /// The token was refused, and the file has no other one. Returns the problem.
+    pub(crate) fn bad_token(
+        &self,
+        why: &str,
+        daemon: &Daemon,
+        renewed: Result<bool, InjectError>,
+    ) -> String {
+        let file = daemon.config.token_file.display();
+        let why = match renewed {
+            Ok(_) => {
+                format!(
+                    "{why}; the token in {file} is the same: write a new one there, `couicctl clients add` shows it once"
+                )
+            }
+            Err(error) => format!("{why}; {error}"),
+        };
+        self.counts.lock().token.fails(&why);
+        why
+    }
+
     fn refuse(&self, why: &str) {
         let figures = &mut self.counts.lock().figures;
         figures.refused += 1;
@@ -111,6 +138,7 @@ impl State {
             dropped,
             expired,
             problem: sending.map(str::to_owned),
+            token_problem: counts.token.problem().map(str::to_owned),
             ignored_problem: counts.reading.problem().map(str::to_owned),
             ..counts.figures.clone()
         }

@@ -1,9 +1,13 @@
 //! Figures of a source: written by its thread alone, read by anybody without a lock.
 
 use std::{
+    io,
+    path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 /// What a source has done since it started, and where it stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,8 +43,31 @@ pub struct Figures {
     pub checkpoints: u64,
 }
 
+/// A file or directory that a source names and cannot read at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Above all `PermissionDenied`, or `NotFound`: not there for a minute.
+    pub kind: io::ErrorKind,
+    /// What the system says.
+    pub why: String,
+}
+
+impl Unread {
+    pub(crate) fn new(path: PathBuf, error: &io::Error) -> Self {
+        Self {
+            path,
+            kind: error.kind(),
+            why: error.to_string(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// At most some dozens.
+    pub(crate) unread: Mutex<Vec<Unread>>,
     pub(crate) lines: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) cut_lines: AtomicU64,

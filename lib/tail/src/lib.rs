@@ -30,7 +30,7 @@ mod testing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use figures::Figures;
+pub use figures::{Figures, Unread};
 pub use lines::{Lines, Piece};
 pub use replay::{Read, read_file};
 pub use start::{Handle, TailError, start};
@@ -127,6 +127,22 @@ pub trait Sink: Send {
     /// A file, a unit or a socket begins. `name` is its path, identifier or address.
     fn open(&mut self, stream: StreamId, name: &str);
 
+    /// Whether [`begins`](Self::begins) is of use. It costs a look at each file and its directory.
+    fn looks_back(&self) -> bool {
+        false
+    }
+
+    /// What stands before the first line of a stream that was just opened: whole lines, at most 64 KiB; nothing if it is
+    /// the first line of all, and its file continues no other. Not called if that is not known.
+    fn begins(&mut self, stream: StreamId, before: &[u8]) {
+        let _ = (stream, before);
+    }
+
+    /// What stood before the next line of this stream was not handed over.
+    fn gap(&mut self, stream: StreamId) {
+        let _ = stream;
+    }
+
     /// A line, without its end. From the journal and from sockets it may have newlines in it: they are the client's text.
     fn line(&mut self, stream: StreamId, line: &[u8], when: When);
 
@@ -153,6 +169,18 @@ pub trait Sink: Send {
 impl<S: Sink + ?Sized> Sink for &mut S {
     fn open(&mut self, stream: StreamId, name: &str) {
         (**self).open(stream, name);
+    }
+
+    fn looks_back(&self) -> bool {
+        (**self).looks_back()
+    }
+
+    fn begins(&mut self, stream: StreamId, before: &[u8]) {
+        (**self).begins(stream, before);
+    }
+
+    fn gap(&mut self, stream: StreamId) {
+        (**self).gap(stream);
     }
 
     fn line(&mut self, stream: StreamId, line: &[u8], when: When) {

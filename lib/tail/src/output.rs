@@ -31,6 +31,18 @@ impl<'a> Output<'a> {
         stream
     }
 
+    pub(crate) fn looks_back(&self) -> bool {
+        self.sink.looks_back()
+    }
+
+    pub(crate) fn begins(&mut self, stream: StreamId, before: &[u8]) {
+        self.sink.begins(stream, before);
+    }
+
+    pub(crate) fn gap(&mut self, stream: StreamId) {
+        self.sink.gap(stream);
+    }
+
     pub(crate) fn close(&mut self, stream: StreamId) {
         self.sink.close(stream);
     }

@@ -11,7 +11,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    Figures, Options, Sink, Source, Stop,
+    Figures, Options, Sink, Source, Stop, Unread,
     figures::Counters,
     files::{Files, OwnLog, Patterns},
     journal::Journal,
@@ -76,6 +76,12 @@ impl Handle {
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.counters.figures()
+    }
+
+    /// What it cannot read at present, at most some dozens.
+    #[must_use]
+    pub fn unread(&self) -> Vec<Unread> {
+        self.counters.unread.lock().clone()
     }
 
     /// Whether it has ended: asked to, at the end of standard input, or by an error that was told.

@@ -17,6 +17,8 @@ pub(crate) struct Got {
     pub(crate) cut: Vec<String>,
     pub(crate) names: Vec<String>,
     pub(crate) open: usize,
+    /// What stands before streams, by their names; `-` for gaps.
+    pub(crate) before: Vec<(String, String)>,
 }
 
 #[derive(Clone, Default)]
@@ -49,6 +51,22 @@ impl Sink for Seen {
         let mut got = self.0.0.lock();
         got.names.push(name.to_owned());
         got.open += 1;
+    }
+
+    fn looks_back(&self) -> bool {
+        true
+    }
+
+    fn begins(&mut self, _: StreamId, before: &[u8]) {
+        let mut got = self.0.0.lock();
+        let name = got.names.last().cloned().unwrap_or_default();
+        let before = String::from_utf8_lossy(before).into_owned();
+        got.before.push((name, before));
+    }
+
+    fn gap(&mut self, _: StreamId) {
+        let gap = ("-".to_owned(), String::new());
+        self.0.0.lock().before.push(gap);
     }
 
     fn line(&mut self, _: StreamId, line: &[u8], when: When) {

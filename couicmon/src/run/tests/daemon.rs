@@ -15,6 +15,8 @@ struct World {
     jobs: usize,
     /// The ignore list; None answers with 503.
     ignore: Option<String>,
+    /// The token is refused.
+    revoked: bool,
 }
 
 pub(super) struct Daemon {
@@ -58,6 +60,10 @@ impl Daemon {
         self.world.lock().ignore = list.map(str::to_owned);
     }
 
+    pub(super) fn revoke(&self, revoked: bool) {
+        self.world.lock().revoked = revoked;
+    }
+
     pub(super) fn await_rule(&self, cidr: &str) -> BatchJob {
         let found = || self.world.lock().rules.get(cidr).cloned();
         until(&format!("a rule for {cidr}"), LONG, found).0
@@ -79,6 +85,10 @@ fn answer(world: &Mutex<World>, request: &Request) -> Reply {
         request.header("authorization"),
         Some(&*format!("Bearer {TOKEN}"))
     );
+    if world.revoked {
+        let body = r#"{"code":"unauthorized","message":"no valid token","errors":{}}"#;
+        return Reply::json(401, body.to_owned());
+    }
     if request.line().starts_with("GET /v1/ignore") {
         return match &world.ignore {
             Some(list) => Reply::text(200, "application/x-ndjson", list.clone()),

@@ -107,3 +107,30 @@ fn keys_that_need_a_restart_are_named() {
     );
     service.stop();
 }
+
+#[test]
+fn a_refused_reload_is_a_problem_until_one_succeeds() {
+    let rig = Rig::new();
+    let service = rig.start(&rig.config("", SCAN));
+    let told = || serde_json::to_string(&crate::run::health::of(&service, false)).unwrap();
+    let why = service.take_over(Err("line 3: junk".into())).unwrap_err();
+    assert_eq!(why, "line 3: junk");
+    let health = told();
+    assert!(health.contains("the last reload was refused") && health.contains("line 3: junk"));
+    assert!(health.contains("degraded"), "{health}");
+    service.take_over(Ok(rig.config("", SCAN))).unwrap();
+    assert!(told().contains("\"problems\":[]"), "{}", told());
+    service.stop();
+}
+
+#[test]
+fn hits_before_a_reload_count_after_it() {
+    let rig = Rig::new();
+    let service = rig.start(&rig.config("", SCAN));
+    rig.write(&["192.0.2.7"; 2], 404);
+    await_lines(&service, 2);
+    service.reload(rig.config("", SCAN)).unwrap();
+    rig.write(&["192.0.2.7"], 404);
+    rig.daemon.await_rule("192.0.2.7/32");
+    service.stop();
+}

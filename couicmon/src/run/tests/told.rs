@@ -113,3 +113,64 @@ fn a_wrong_format_and_a_silent_daemon_are_problems() {
     assert_eq!(health["status"], "degraded");
     service.stop();
 }
+
+/// The problems that health tells.
+fn problems(service: &Service) -> Vec<String> {
+    let health = serde_json::to_value(health::of(service, false)).unwrap();
+    serde_json::from_value(health["problems"].clone()).unwrap()
+}
+
+#[test]
+fn a_refused_token_is_a_problem_until_the_daemon_takes_it() {
+    let rig = Rig::new();
+    rig.daemon.revoke(true);
+    let service = rig.start(&rig.config("", SCAN));
+    let told = || {
+        let told = problems(&service);
+        told.iter()
+            .any(|p| p.contains("refuses the token"))
+            .then_some(told)
+    };
+    let (told, _) = until("the refusal is told", LONG, told);
+    let advice = told.iter().any(|p| p.contains("couicctl clients add"));
+    assert!(advice, "{told:?}");
+    rig.write(&["192.0.2.7"; 3], 404);
+    await_lines(&service, 3);
+    rig.daemon.revoke(false);
+    rig.daemon.await_rule("192.0.2.7/32");
+    let over = || problems(&service).is_empty().then_some(());
+    until("it is over", LONG, over);
+    service.stop();
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_a_problem_until_it_can() {
+    let rig = Rig::new();
+    let config = rig.config("", SCAN);
+    let service = rig.start(&config);
+    // Root reads everything; a link to itself nobody.
+    fs::remove_file(rig.log()).unwrap();
+    std::os::unix::fs::symlink(rig.log(), rig.log()).unwrap();
+    let about = rig.log().display().to_string();
+    let told = || {
+        let told = problems(&service);
+        told.iter().any(|p| p.contains(&about)).then_some(())
+    };
+    until("the log is told", LONG, told);
+    service.look();
+    fs::remove_file(rig.log()).unwrap();
+    fs::write(rig.log(), "").unwrap();
+    let over = || problems(&service).is_empty().then_some(());
+    until("it is over", LONG, over);
+    service.stop();
+    let unread = couic_tail::Unread {
+        path: "/var/log/x".into(),
+        kind: std::io::ErrorKind::PermissionDenied,
+        why: "Permission denied".into(),
+    };
+    let text = crate::run::alarms::unread("web", &unread);
+    assert!(
+        text.contains("setfacl -m u:") && text.contains("usermod -aG adm"),
+        "{text}"
+    );
+}

@@ -51,6 +51,8 @@ enum State {
     Inside,
     /// Up to the end of the line nothing is to be read.
     Skipping,
+    /// The next part may begin a line, or not.
+    Unknown,
 }
 
 impl Unwrap {
@@ -66,7 +68,22 @@ impl Unwrap {
     pub(super) fn lost(&mut self) {
         for parts in &mut self.streams {
             parts.text.clear();
-            parts.state = State::Skipping;
+            parts.state = State::Unknown;
+        }
+    }
+
+    /// See [`Format::follow`](crate::Format::follow).
+    pub(super) fn follow(&mut self, before: &[u8]) {
+        self.lost();
+        if before.is_empty() {
+            self.streams = [Parts::default(), Parts::default()];
+        }
+        for line in before.split(|byte| *byte == b'\n') {
+            let line = super::scan::trim_end(line);
+            if !line.is_empty() {
+                // What it says was read before, if by anybody.
+                let _ = self.unwrap(line);
+            }
         }
     }
 
@@ -126,15 +143,17 @@ impl Parts {
             self.text.clear();
         }
         let fits = self.text.len() + part.len() <= LONGEST;
-        let skips = self.state == State::Skipping || !fits;
+        let is_known = self.state != State::Unknown;
+        let skips = self.state == State::Skipping || !is_known || !fits;
         self.state = match (ends, skips) {
             (true, _) => State::Start,
-            (false, true) => State::Skipping,
+            (false, true) if is_known => State::Skipping,
+            (false, true) => State::Unknown,
             (false, false) => State::Inside,
         };
         if skips {
             self.text.clear();
-            return Err(if ends {
+            return Err(if ends && is_known {
                 Unparsed::Malformed
             } else {
                 Unparsed::Partial

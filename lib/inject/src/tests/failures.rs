@@ -91,9 +91,10 @@ fn a_rotated_token_is_read_without_a_restart() {
     let problem = figures.problem.unwrap();
     assert!(problem.contains("is the same"), "{problem}");
     assert!(!problem.contains("b09d58a9"), "{problem}");
+    assert_eq!(figures.token_problem, Some(problem));
     fs::write(fake.path("token"), NEW_TOKEN).unwrap();
     let figures = await_sent(&injector);
-    assert_eq!(figures.problem, None);
+    assert_eq!((figures.problem, figures.token_problem), (None, None));
     // Rotated with the file first: nobody notices.
     let failures = figures.failures;
     fs::write(fake.path("token"), TOKEN).unwrap();

@@ -1,7 +1,7 @@
 //! Looking at names: files that appear, and files that lose their name.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -12,13 +12,19 @@ use std::{
 use super::{
     Files, RESCAN,
     identity::{FileId, Print, head},
+    patterns::MOST_PROBLEMS,
     tailed::{Tailed, open},
     unix_ms,
 };
-use crate::figures::{count, gauge};
+use crate::{
+    Unread,
+    figures::{count, gauge},
+};
 
 /// Clocks of file systems go in steps of up to 10 ms, behind the clock.
 pub(super) const CLOCK_STEP_MS: u64 = 100;
+/// What is missing for so long is a problem.
+const MISSING: Duration = Duration::from_secs(60);
 /// A new file whose last change is older has been moved here, and is no news.
 const NEWS: Duration = Duration::from_secs(60);
 
@@ -104,6 +110,12 @@ impl Files {
             let offset = if self.is_news(&is) { 0 } else { is.len() };
             self.add(path, file, &is, offset, None);
         }
+        self.tell_unread();
+    }
+
+    /// Makes known what cannot be read at present.
+    pub(super) fn tell_unread(&self) {
+        self.output.counters.unread.lock().clone_from(&self.unread);
     }
 
     /// What the patterns find, with new directories watched; files that are not found any more are retired.
@@ -123,12 +135,12 @@ impl Files {
             }
             found = self.patterns.scan();
         }
-        for (path, why) in &found.problems {
+        self.unread.clear();
+        for problem in std::mem::take(&mut found.problems) {
             self.unsettled = true;
-            if self.told.problem(path, why) {
-                count(&self.output.counters.errors, 1);
-            }
+            self.not_read(problem);
         }
+        self.look_for_missing(&found.missing);
         if found.too_many {
             let why = "there are more files than a source can have: name fewer";
             for pattern in self.patterns.texts().to_vec() {
@@ -145,6 +157,38 @@ impl Files {
             }
         }
         found.files.into_iter().collect()
+    }
+
+    fn not_read(&mut self, unread: Unread) {
+        if self.told.problem(&unread.path, &unread.why) {
+            count(&self.output.counters.errors, 1);
+        }
+        // What was found and is no file is left out on purpose.
+        if unread.kind != io::ErrorKind::InvalidInput && self.unread.len() < MOST_PROBLEMS {
+            self.unread.push(unread);
+        }
+    }
+
+    /// What is not there for a while: no rotation, but a wrong path, or a writer that does not run.
+    fn look_for_missing(&mut self, missing: &BTreeSet<PathBuf>) {
+        let gone = |path: &PathBuf| !missing.contains(path);
+        for path in self.missing.keys().filter(|path| gone(path)) {
+            self.told.settled(path);
+        }
+        self.missing.retain(|path, _| !gone(path));
+        for path in missing {
+            let since = *self
+                .missing
+                .entry(path.clone())
+                .or_insert_with(Instant::now);
+            if since.elapsed() >= MISSING {
+                self.not_read(Unread {
+                    path: path.clone(),
+                    kind: io::ErrorKind::NotFound,
+                    why: "it does not exist".to_owned(),
+                });
+            }
+        }
     }
 
     fn cannot_watch(&mut self, error: &io::Error) {
@@ -174,10 +218,8 @@ impl Files {
             }
             Err(error) => {
                 self.unsettled = true;
-                if error.kind() != io::ErrorKind::NotFound
-                    && self.told.problem(path, &error.to_string())
-                {
-                    count(&self.output.counters.errors, 1);
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.not_read(Unread::new(path.to_owned(), &error));
                 }
                 None
             }
@@ -206,6 +248,11 @@ impl Files {
             self.cannot_watch(&error);
         }
         let stream = self.output.open(&path.to_string_lossy());
+        if self.output.looks_back()
+            && let Some(before) = self.before(&path, &file, id, offset)
+        {
+            self.output.begins(stream, &before);
+        }
         let mut tailed = Tailed::new(path, file, id, print, offset, stream);
         tailed.looked_ms = self.looked_ms;
         tailed.born = is.created().ok();

@@ -5,6 +5,7 @@
 //! has surely left it. At a start the checkpoint says where each file was left, also if it has been renamed or copied
 //! since ([`resume`]).
 
+mod before;
 mod checkpoint;
 mod copies;
 mod gaps;
@@ -44,7 +45,7 @@ use self::{
 };
 pub(crate) use self::{own::OwnLog, patterns::Patterns};
 use crate::{
-    CHECKPOINT_EVERY, Options, Stop, When,
+    CHECKPOINT_EVERY, Options, Stop, Unread, When,
     figures::{count, gauge},
     output::Output,
     saver::Saver,
@@ -71,6 +72,9 @@ pub(crate) struct Files {
     saver: Saver,
     watch: Watch,
     told: Told,
+    /// What the last scan could not read, and since when what it names is not there.
+    unread: Vec<Unread>,
+    missing: HashMap<PathBuf, Instant>,
     known: HashMap<FileId, Tailed>,
     gaps: Gaps,
     past: VecDeque<Past>,
@@ -104,6 +108,8 @@ impl Files {
             output,
             watch: Watch::new()?,
             told: Told::default(),
+            unread: Vec::new(),
+            missing: HashMap::new(),
             known: HashMap::new(),
             gaps: Gaps::default(),
             past: VecDeque::new(),
@@ -118,6 +124,7 @@ impl Files {
             changed: true,
         };
         files.resume(saved);
+        files.tell_unread();
         Ok(files)
     }
 
@@ -249,6 +256,9 @@ impl Files {
         let chunk = self.buffer.get(..read).unwrap_or_default();
         let skip = file.ours.saturating_sub(file.offset);
         let skip = usize::try_from(skip).unwrap_or(read).min(read);
+        if skip > 0 || std::mem::take(&mut file.torn) {
+            self.output.gap(file.stream);
+        }
         file.offset += read as u64;
         file.fresh = false;
         file.last_data = Instant::now();

@@ -11,9 +11,12 @@ use std::{
 use couic_common::glob_matches;
 
 use super::names::is_compressed;
+use crate::Unread;
 
 /// Files that a scan finds at most.
 pub(super) const MAX_FILES: usize = 16_384;
+/// Problems of a scan that are told at most.
+pub(super) const MOST_PROBLEMS: usize = 64;
 
 /// The patterns of one source.
 #[derive(Clone, Debug)]
@@ -30,7 +33,9 @@ pub(super) struct Found {
     /// Directories in which a change may add a file. All of them exist.
     pub(super) dirs: BTreeSet<PathBuf>,
     /// What could not be looked at.
-    pub(super) problems: Vec<(PathBuf, String)>,
+    pub(super) problems: Vec<Unread>,
+    /// What patterns name without a wildcard, and is not there.
+    pub(super) missing: BTreeSet<PathBuf>,
     /// There are more files than [`MAX_FILES`].
     pub(super) too_many: bool,
 }
@@ -130,6 +135,12 @@ fn walk(dir: PathBuf, parts: &[String], found: &mut Found) {
     if !is_wild(part) {
         let path = dir.join(part);
         let there = visit(&path, rest, found);
+        if !there && found.missing.len() < MOST_PROBLEMS {
+            let literal = rest.iter().take_while(|part| !is_wild(part));
+            found
+                .missing
+                .insert(path.join(literal.collect::<PathBuf>()));
+        }
         // A missing one is created in its parent; one that is there tells of its own end.
         if !there || rest.is_empty() {
             found.dirs.insert(dir);
@@ -174,8 +185,11 @@ fn visit(path: &Path, rest: &[String], found: &mut Found) -> bool {
             }
         }
         (true, false) => {
-            let why = "not a regular file: it is left out".to_owned();
-            found.problems.push((path.to_owned(), why));
+            let error = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file: it is left out",
+            );
+            problem(path.to_owned(), &error, found);
         }
         _ => {}
     }
@@ -183,8 +197,8 @@ fn visit(path: &Path, rest: &[String], found: &mut Found) -> bool {
 }
 
 fn problem(path: PathBuf, error: &io::Error, found: &mut Found) {
-    if found.problems.len() < 64 {
-        found.problems.push((path, error.to_string()));
+    if found.problems.len() < MOST_PROBLEMS {
+        found.problems.push(Unread::new(path, error));
     }
 }
 

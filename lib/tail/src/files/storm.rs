@@ -101,6 +101,7 @@ impl Files {
         };
         file.offset = to;
         file.lines.reset();
+        file.torn = true;
         self.gaps.add(gap, &self.output);
         Ok(to - start)
     }

@@ -38,6 +38,8 @@ pub(super) struct Tailed {
     pub(super) born: Option<SystemTime>,
     /// Nothing was handed over since it began.
     pub(super) fresh: bool,
+    /// What comes next does not follow what was handed over last.
+    pub(super) torn: bool,
     /// Until when it is known to have been what it is, in Unix milliseconds.
     pub(super) looked_ms: u64,
     /// Bytes before this were read in the file that it is a copy of.
@@ -80,6 +82,7 @@ impl Tailed {
             copy_of: None,
             born: None,
             fresh: offset == 0,
+            torn: false,
             looked_ms: 0,
             ours: 0,
             failing: false,
@@ -155,6 +158,7 @@ impl Tailed {
         self.lines.reset();
         self.print = Print::default();
         self.fresh = true;
+        self.torn = true;
         self.ours = 0;
         self.offset = first_data(&*self.opened()?)?;
         Ok(())

@@ -513,6 +513,46 @@ fn symbolic_links_are_followed_to_what_they_lead_to_now() {
 }
 
 #[test]
+fn what_stands_before_the_first_line_is_told_where_it_is_known() {
+    let dir = folder();
+    let path = |name: &str| dir.path().join(name);
+    append(path("a.log"), "one\ntwo\n");
+    append(path("torn.log"), "one\ntw");
+    append(path("old.log.1.gz"), "");
+    append(path("old.log"), "");
+    let mut rig = Rig::new(dir.path(), "*.log");
+    append(path("new.log"), "x\n");
+    rig.settle();
+    fs::rename(path("new.log"), path("new.log.1")).unwrap();
+    append(path("new.log"), "y\n");
+    rig.settle();
+    truncate(&path("a.log"));
+    append(path("a.log"), "z\n");
+    rig.settle();
+    let mut told = rig.seen.get().before;
+    told.sort();
+    let is = |name: &str, before: &str| {
+        let path = path(name).to_str().unwrap().to_owned();
+        (path, before.to_owned())
+    };
+    let gap = ("-".to_owned(), String::new());
+    let expected = [
+        gap,
+        is("a.log", "one\ntwo\n"),
+        is("new.log", ""),
+        is("torn.log", "one\n"),
+    ];
+    assert_eq!(told, expected);
+    let long = "x".repeat(1_000) + "\n";
+    append(path("a.log"), &long.repeat(100));
+    rig.settle();
+    rig.end();
+    let rig = Rig::new(dir.path(), "*.log");
+    let told = rig.seen.get().before;
+    assert!(told.contains(&is("a.log", &long.repeat(65))), "{told:?}");
+}
+
+#[test]
 fn what_cannot_be_read_is_told_once_and_read_as_soon_as_it_can() {
     let dir = folder();
     let path = dir.path().join("a.log");
@@ -522,9 +562,31 @@ fn what_cannot_be_read_is_told_once_and_read_as_soon_as_it_can() {
         rig.settle();
     }
     assert_eq!(rig.figures().errors, 1);
+    let unread = |rig: &Rig| rig.files.output.counters.unread.lock().clone();
+    assert_eq!(unread(&rig)[0].path, path);
     fs::remove_file(&path).unwrap();
     append(&path, "one\n");
     assert_eq!(rig.live(), ["one"]);
+    assert_eq!(unread(&rig), []);
+}
+
+#[test]
+fn what_is_not_there_for_a_minute_is_a_problem_until_it_is() {
+    let dir = folder();
+    let path = dir.path().join("deep/er");
+    let mut rig = Rig::new(dir.path(), "deep/er/*.log");
+    let unread = |rig: &mut Rig| {
+        rig.files.scan();
+        rig.files.output.counters.unread.lock().clone()
+    };
+    assert_eq!(unread(&mut rig), []);
+    let since = rig.files.missing.get_mut(&path).unwrap();
+    *since = since.checked_sub(Duration::from_secs(60)).unwrap();
+    let told = unread(&mut rig);
+    assert_eq!((told.len(), &told[0].path), (1, &path));
+    assert_eq!(told[0].kind, io::ErrorKind::NotFound);
+    fs::create_dir_all(&path).unwrap();
+    assert_eq!(unread(&mut rig), []);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn the_head_of_a_long_record_is_read_where_it_begins_a_line() {
             // Whether the line went on, Docker says behind the head.
             let rest = line(FORGED, "\\n", "stdout");
             if container == Container::Docker {
-                assert_eq!(format.parse(rest.as_bytes()), Err(Unparsed::Malformed));
+                assert_eq!(format.parse(rest.as_bytes()), Err(Unparsed::Partial));
             }
             let good = line(LINE, "\\n", "stdout");
             assert!(format.parse(good.as_bytes()).is_ok());
@@ -122,7 +122,7 @@ fn after_a_loss_reading_begins_with_the_next_line() {
         let mut format = Format::named("combined").unwrap().within(container);
         format.lost();
         let forged = line(FORGED, "\\n", "stdout");
-        assert_eq!(format.parse(forged.as_bytes()), Err(Unparsed::Malformed));
+        assert_eq!(format.parse(forged.as_bytes()), Err(Unparsed::Partial));
         let good = line(LINE, "\\n", "stdout");
         assert_eq!(
             format.parse(good.as_bytes()).unwrap().peer,
@@ -134,6 +134,43 @@ fn after_a_loss_reading_begins_with_the_next_line() {
             format.parse(LINE.as_bytes()).is_ok(),
             "without container a line is a line"
         );
+    }
+}
+
+#[test]
+fn the_first_line_is_judged_only_if_what_stands_before_it_ends_a_line() {
+    for (container, line) in BOTH {
+        let parse = |before: &[String], next: &str| {
+            let mut format = Format::named("combined").unwrap().within(container);
+            format.follow(before.join("\n").as_bytes());
+            let event = format.parse(next.as_bytes());
+            event.map(|event| event.peer.map(|peer| peer.to_string()))
+        };
+        let good = line(LINE, "\\n", "stdout");
+        let judged = Ok(Some("192.0.2.7".to_owned()));
+        assert_eq!(parse(&[], &good), judged, "the very beginning");
+        assert_eq!(parse(std::slice::from_ref(&good), &good), judged);
+        let (head, rest) = LINE.split_at(70);
+        let head = line(head, "", "stdout");
+        let rest = line(rest, "\\n", "stdout");
+        assert_eq!(parse(&[good.clone(), head.clone()], &rest), judged, "whole");
+        let forged = line(FORGED, "\\n", "stdout");
+        let other = line("x", "\\n", "stderr");
+        for before in [
+            vec![line("x", "", "stdout")],
+            vec![line("x", "", "stdout"), other.clone()],
+            vec![other],
+            vec!["junk".to_owned()],
+            vec![line(&"x".repeat(8_200), "", "stdout")],
+        ] {
+            assert_eq!(
+                parse(&before, &forged),
+                Err(Unparsed::Partial),
+                "{before:?}"
+            );
+        }
+        let long = vec![good, line(&"x".repeat(8_200), "", "stdout")];
+        assert!(parse(&long, &forged).is_err());
     }
 }
 
