@@ -44,7 +44,7 @@ const SOURCE: &[Figure<SourceFigures>] = &[
     (
         Kind::Counter,
         "couicmon_cut_lines_total",
-        "Lines of more than 8 KiB, of which only the head was judged.",
+        "Lines of more than 128 KiB, of which only the head was judged.",
         |s| float(s.tail.cut_lines),
     ),
     (

@@ -280,7 +280,7 @@ impl Sink for Watch {
         self.judge(stream, line, Given { is_whole, when });
     }
 
-    /// Its address and path are judged: otherwise a client would hide its requests behind a header of 8 KiB.
+    /// Its address and path are judged: otherwise a client would hide its requests behind a header of 128 KiB.
     fn cut(&mut self, stream: StreamId, head: &[u8], when: When) {
         self.counts.cut.fetch_add(1, Relaxed);
         self.lock();

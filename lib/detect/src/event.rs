@@ -11,7 +11,7 @@ pub struct Event<'a> {
     pub peer: Option<IpAddr>,
     /// The value of `X-Forwarded-For`, unescaped; empty without one.
     pub forwarded: Cow<'a, [u8]>,
-    /// The request method; empty if the request line is not one of HTTP.
+    /// The request method, any token; empty if the request line is not one of HTTP.
     pub method: &'a [u8],
     /// The path without query, unescaped, percent-decoded and normalised (`//`, `.` and `..` resolved).
     pub path: Cow<'a, [u8]>,

@@ -202,7 +202,7 @@ impl Format {
     }
 
     /// Takes apart the head of a line whose rest is not there, as it is too long: otherwise a client would hide behind a
-    /// header of 8 KiB. Since the client chooses where the head ends, only what stands before the end for sure is read:
+    /// header of 128 KiB. Since the client chooses where the head ends, only what stands before the end for sure is read:
     /// the address, and each field that is complete; `status` may be 0, and a last field may lack its end. Formats that
     /// are read from the right, or have no fields, are [`Unparsed::Malformed`]. Includes [`lost`](Self::lost).
     ///

@@ -6,7 +6,7 @@
 
 use memchr::memchr;
 
-use crate::MAX_LINE;
+use crate::{MAX_LINE, USUAL_LINE};
 
 /// A line as the splitter found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Piece<'a> {
     Cut(&'a [u8]),
 }
 
-/// The splitter of one stream: holds at most [`MAX_LINE`] bytes between chunks.
+/// The splitter of one stream: holds at most [`MAX_LINE`] bytes between chunks, and gives back what a long line took.
 #[derive(Debug, Default)]
 pub struct Lines {
     carry: Vec<u8>,
@@ -98,6 +98,7 @@ impl Lines {
             hand(&self.carry, self.dropped, piece)
         };
         self.carry.clear();
+        self.carry.shrink_to(USUAL_LINE);
         self.dropped = 0;
         self.within = false;
         lost
@@ -178,7 +179,18 @@ mod tests {
             Owned::Line(b"next".to_vec()),
         ];
         assert_eq!(found, expected);
-        assert!(lines.carry.capacity() < 4 * MAX_LINE);
+        assert!(lines.carry.capacity() <= USUAL_LINE);
+    }
+
+    #[test]
+    fn memory_grows_with_a_long_line_and_shrinks_after_it() {
+        let mut lines = Lines::default();
+        lines.push(b"a short one", |_| {});
+        assert!(lines.carry.capacity() < USUAL_LINE);
+        lines.push(&vec![b'x'; 16 * MAX_LINE], |_| {});
+        assert!(lines.carry.capacity() <= 2 * MAX_LINE);
+        lines.push(b"\nthe next", |_| {});
+        assert!(lines.carry.capacity() <= USUAL_LINE);
     }
 
     #[test]
@@ -209,7 +221,7 @@ mod tests {
         fn any_chunks_give_the_lines_of_a_plain_split(
             parts in vec(prop_oneof![
                 8 => vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..40),
-                1 => (8_180_usize..8_200).prop_map(|n| vec![b'l'; n]),
+                1 => (MAX_LINE - 8..MAX_LINE + 9).prop_map(|n| vec![b'l'; n]),
             ], 0..30),
             cuts in vec(any::<prop::sample::Index>(), 0..40),
         ) {

@@ -168,7 +168,7 @@ impl<'r> Report<'r> {
             ),
             (
                 self.done.cut_lines,
-                "left out, since longer than 8 KiB or cut off",
+                "left out, since longer than 128 KiB or cut off",
             ),
             (
                 clock.undated,

@@ -201,7 +201,7 @@ mod tests {
             })
         };
         assert_eq!(read("+0000] "), Err(Unparsed::Malformed));
-        assert_eq!(read("POST /a/../wp"), Ok((true, b"".to_vec(), 0, true)));
+        assert_eq!(read("POST /a/../wp"), Ok((true, b"POST".to_vec(), 0, true)));
         assert_eq!(read("HTTP/1.1\" 40"), Ok((true, b"POST".to_vec(), 0, true)));
         assert_eq!(read("401 "), Ok((true, b"POST".to_vec(), 401, true)));
         assert_eq!(read("Mozilla"), Ok((true, b"POST".to_vec(), 401, true)));

@@ -1,7 +1,7 @@
 //! The log files of container runtimes: Docker's `json-file`, and CRI (containerd, CRI-O, Kubernetes).
 //!
-//! Runtimes cut long lines (at 16 KiB). The parts are joined per stream up to [`LONGEST`]; a longer line is left out whole, but for its head,
-//! never in parts: the second part of a line begins where its client likes, for example with an address.
+//! Runtimes cut long lines (at 16 KiB). The parts are joined per stream up to [`LONGEST`]; a longer line is left out whole,
+//! but for its head, never in parts: the second part of a line begins where its client likes, for example with an address.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,9 @@ use super::{
 };
 
 /// The longest line that is put together, in bytes. Of a longer one at most the head of its first part is read.
-const LONGEST: usize = 8192;
+const LONGEST: usize = 131_072;
+/// What is kept of the buffer of a line for the next one.
+const USUAL: usize = 8_192;
 
 /// Which runtime wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +69,7 @@ impl Unwrap {
     /// The next part may be in the midst of a line.
     pub(super) fn lost(&mut self) {
         for parts in &mut self.streams {
-            parts.text.clear();
+            parts.clear();
             parts.state = State::Unknown;
         }
     }
@@ -136,11 +138,16 @@ impl Unwrap {
 }
 
 impl Parts {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.text.shrink_to(USUAL);
+    }
+
     /// After `Ok` the text is a whole line.
     fn push(&mut self, part: &[u8], ends: bool) -> Result<(), Unparsed> {
         self.seen = true;
         if self.state == State::Start {
-            self.text.clear();
+            self.clear();
         }
         let fits = self.text.len() + part.len() <= LONGEST;
         let is_known = self.state != State::Unknown;
@@ -152,7 +159,7 @@ impl Parts {
             (false, false) => State::Inside,
         };
         if skips {
-            self.text.clear();
+            self.clear();
             return Err(if ends && is_known {
                 Unparsed::Malformed
             } else {

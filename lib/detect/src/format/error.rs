@@ -9,7 +9,7 @@ pub enum Unparsed {
     /// A line that tells of no client: another program's, or one of a server's own.
     #[error("the line tells of no client")]
     Irrelevant,
-    /// A line that the writer of this format does not write, or a container's line over 8 KiB.
+    /// A line that the writer of this format does not write, or a container's line over 128 KiB.
     #[error("the line is not of this format")]
     Malformed,
     /// A name, a Unix socket or nothing stands where the address should.

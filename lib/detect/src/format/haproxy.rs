@@ -89,7 +89,7 @@ mod tests {
         let (head, _) = MESSAGE.split_once(" \"GET").unwrap();
         for (tail, path, method) in [
             (r#" "<BADREQ>""#, "", ""),
-            (r#" "GET /long"#, "GET /long", ""),
+            (r#" "GET /long"#, "/long", "GET"),
             (r#" "GET /a HTTP/1.1" 0/0/0/0/0 "sni"/TLSv1.3"#, "/a", "GET"),
         ] {
             let line = format!("{head}{tail}");

@@ -7,33 +7,82 @@ use crate::Event;
 
 /// Sets method, path, query and perhaps host from a request line: `GET /a?b HTTP/1.1`. What is no request line of HTTP
 /// (TLS sent to a plain port, an empty line) becomes the path, undecoded, with an empty method.
+///
+/// As lenient as the most lenient server, since a line that a server answers and we do not read hides from jails: any
+/// white space, any token as method, no version (HTTP/0.9).
 pub(super) fn set_line<'a>(event: &mut Event<'a>, line: &'a [u8], escape: Escape) {
-    let Some((method, target)) = split(line) else {
+    let Some((method, target)) = split(line, escape) else {
         if line != b"-" && line != b"<BADREQ>" {
             event.path = escape.undo(line);
         }
         return;
     };
     event.method = method;
-    set_target(event, escape.undo(target));
+    set_target(event, target);
 }
 
-/// Method and target of a request line. HTTP/0.9, which lacks the version, is no request line: nobody speaks it.
-fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (method, rest) = super::scan::cut(line, b' ')?;
-    if !is_method(method) {
+/// Method and target of a request line.
+fn split(line: &[u8], escape: Escape) -> Option<(&[u8], Cow<'_, [u8]>)> {
+    let line = trim(line);
+    let end = line.iter().position(|byte| !is_token(*byte))?;
+    let (method, rest) = line.split_at(end);
+    if method.is_empty() {
         return None;
     }
-    let (target, version) = super::scan::cut_last(rest, b' ')?;
-    (version.starts_with(b"HTTP/") && !target.is_empty()).then_some((method, target))
+    // White space may be escaped.
+    let target = match escape.undo(rest) {
+        Cow::Borrowed(rest) => Cow::Borrowed(target(rest)?),
+        Cow::Owned(rest) => Cow::Owned(target(&rest)?.to_vec()),
+    };
+    Some((method, target))
 }
 
-/// Whether the text may be a method. Those that are not in upper case are junk in practice.
+/// The target in ` TARGET HTTP/1.1`, or in ` TARGET` if that can be nothing else.
+fn target(rest: &[u8]) -> Option<&[u8]> {
+    let target = rest
+        .first()
+        .filter(|byte| is_space(**byte))
+        .map(|_| trim(rest))?;
+    let last = target.iter().rposition(|byte| is_space(*byte));
+    let (head, version) = target.split_at(last.unwrap_or(0));
+    let version = trim(version).get(..5).unwrap_or_default();
+    if !head.is_empty() && version.eq_ignore_ascii_case(b"HTTP/") {
+        return Some(trim(head));
+    }
+    (target.starts_with(b"/") || authority(target).is_some()).then_some(target)
+}
+
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_space(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && is_space(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// Space, and from tab to carriage return.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | 9..=13)
+}
+
+/// What RFC 9110 allows in a token.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
+        )
+}
+
+/// Whether the text may be a method: any token, as Apache and nginx pass unknown ones on.
 pub(super) fn is_method(text: &[u8]) -> bool {
-    (1..=24).contains(&text.len())
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
+    !text.is_empty() && text.iter().all(|byte| is_token(*byte))
 }
 
 /// Sets path and query from a target in any form: `/a?b`, `http://host/a?b` (which also names the host), `*`.
@@ -58,33 +107,32 @@ pub(super) fn set_target<'a>(event: &mut Event<'a>, target: Cow<'a, [u8]>) {
     }
 }
 
-/// Host, path and query of a target.
+/// Host, path and query of a target. Servers drop a fragment.
 fn parts(target: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let (target, _) = super::scan::cut(target, b'#').unwrap_or((target, b""));
     let (host, target) = match authority(target) {
         Some(rest) => {
             let end = rest.iter().position(|byte| b"/?".contains(byte));
-            rest.split_at(end.unwrap_or(rest.len()))
+            let (host, target) = rest.split_at(end.unwrap_or(rest.len()));
+            let is_root = target.is_empty();
+            (host, if is_root { b"/" } else { target })
         }
         None => (&b""[..], target),
     };
-    let (path, query) = super::scan::cut(target, b'?').unwrap_or((target, b""));
-    let path = if path.is_empty() && !host.is_empty() {
-        b"/"
-    } else {
-        path
-    };
-    (host, path, query)
+    match super::scan::cut(target, b'?') {
+        Some((b"", query)) => (host, b"/", query),
+        Some((path, query)) => (host, path, query),
+        None => (host, target, b""),
+    }
 }
 
-/// What follows `http://` or `https://`.
+/// What follows `http://`, or another scheme as of RFC 3986: servers take any.
 fn authority(target: &[u8]) -> Option<&[u8]> {
-    if target.first().is_none_or(|byte| *byte == b'/') {
-        return None;
-    }
-    ["http://", "https://"].into_iter().find_map(|scheme| {
-        let (head, rest) = target.split_at_checked(scheme.len())?;
-        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
-    })
+    let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let end = target.iter().position(|byte| !in_scheme(byte))?;
+    let (scheme, rest) = target.split_at(end);
+    scheme.first().filter(|byte| byte.is_ascii_alphabetic())?;
+    rest.strip_prefix(b"://")
 }
 
 #[cfg(test)]
@@ -143,10 +191,73 @@ mod tests {
     #[test]
     fn what_is_no_request_line_has_no_method() {
         assert_eq!(read(r"\x16\x03\x01"), fields("", "\x16\x03\x01", "", ""));
-        assert_eq!(read("GET /"), fields("", "GET /", "", ""));
-        assert_eq!(read("get / HTTP/1.1"), fields("", "get / HTTP/1.1", "", ""));
+        for junk in [
+            "GET",
+            "GET HTTP/1.1",
+            "GET x",
+            "HELP me",
+            "SSH-2.0-Go",
+            "OPTIONS sip:x SIP/2.0",
+            "(x) / HTTP/1.1",
+            "/ HTTP/1.1",
+        ] {
+            assert_eq!(read(junk), fields("", junk, "", ""));
+        }
         for nothing in ["", "-", "<BADREQ>"] {
             assert_eq!(read(nothing), fields("", "", "", ""), "{nothing}");
         }
+    }
+
+    #[test]
+    fn whatever_servers_answer_as_login_is_login() {
+        for (method, line) in [
+            ("GET", "GET /login#x HTTP/1.1"),
+            ("GET", "GET /login#/../../zzz HTTP/1.1"),
+            ("GET", "GET /login#x?y HTTP/1.1"),
+            ("GET", "GET /login# HTTP/1.1"),
+            ("GET", "GET /login"),
+            ("GET", "GET /login "),
+            ("GET", "GET  /login  HTTP/1.1"),
+            ("POST", "POST /login HTTP/1.1 "),
+            ("GET", " GET /login HTTP/1.1"),
+            ("GET", r"GET\x09/login\tHTTP/1.1\x0D"),
+            ("GET", "GET\t/login\tHTTP/1.1"),
+            ("get", "get /login http/1.1"),
+            ("X0!", "X0! /login HTTP/1.1"),
+            ("GET", "GET //login HTTP/1.1"),
+            ("GET", "GET /%2flogin HTTP/1.1"),
+            ("GET", "GET http:///login HTTP/1.1"),
+            ("GET", "GET h:////login"),
+        ] {
+            assert_eq!(read(line), fields(method, "/login", "", ""), "{line}");
+        }
+        let long = "A".repeat(99);
+        let read_long = read(&format!("{long} /login HTTP/1.1"));
+        assert_eq!(read_long, fields(&long, "/login", "", ""));
+        for line in ["GET h://x/login HTTP/1.1", "GET a-b+c.1://x/login#y"] {
+            assert_eq!(read(line), fields("GET", "/login", "", "x"), "{line}");
+        }
+        let query = read("GET /login?a b#c");
+        assert_eq!(query, fields("GET", "/login", "a b", ""));
+    }
+
+    #[test]
+    fn what_servers_take_for_other_paths_stays_another_path() {
+        for (target, path) in [
+            ("/login;x=/..", "/"),
+            ("/login;x", "/login;x"),
+            ("/login%23x", "/login#x"),
+            ("/login%3fx", "/login?x"),
+            (r"/login\\x", r"/login\x"),
+            (r"\\login", r"\login"),
+            ("1h://x/login", "1h://x/login"),
+        ] {
+            let line = format!("GET {target} HTTP/1.1");
+            assert_eq!(read(&line), fields("GET", path, "", ""), "{line}");
+        }
+        let root = |line| read(line).1;
+        assert_eq!(root("GET h://x HTTP/1.1"), "/");
+        assert_eq!(root("GET h://x?y HTTP/1.1"), "/");
+        assert_eq!(root("GET h://x#y HTTP/1.1"), "/");
     }
 }

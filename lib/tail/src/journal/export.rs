@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-use crate::MAX_LINE;
+use crate::{MAX_LINE, USUAL_LINE};
 
 /// Longest name that journald takes.
 const MAX_KEY: usize = 64;
@@ -47,6 +47,7 @@ impl Entry {
         ] {
             field.clear();
         }
+        self.message.shrink_to(USUAL_LINE);
         self.dropped = 0;
     }
 
@@ -237,6 +238,7 @@ mod tests {
         export
             .push(b"\n\nOTHER=x\nMESSAGE=next\n\n", &mut take)
             .unwrap();
+        assert!(export.entry.message.capacity() <= USUAL_LINE);
         let kept = MAX_LINE + 1;
         assert_eq!(found, [(kept, (64 << 20) - kept as u64), (4, 0)]);
     }

@@ -55,7 +55,7 @@ fn the_end_of_a_line_that_is_too_long_is_never_a_line() {
     for (container, line) in BOTH {
         let mut format = Format::named("combined").unwrap().within(container);
         let mut parse = |line: String| format.parse(line.as_bytes()).map(|event| event.peer);
-        let long = "x".repeat(5000);
+        let long = "x".repeat(LONGEST / 2 + 1);
         assert_eq!(parse(line(&long, "", "stdout")), Err(Unparsed::Partial));
         assert_eq!(parse(line(&long, "", "stdout")), Err(Unparsed::Partial));
         assert_eq!(
@@ -67,13 +67,34 @@ fn the_end_of_a_line_that_is_too_long_is_never_a_line() {
             Ok("192.0.2.7".parse().ok())
         );
         assert_eq!(
-            parse(line(&"x".repeat(8200), "\\n", "stdout")),
+            parse(line(&"x".repeat(LONGEST + 1), "\\n", "stdout")),
             Err(Unparsed::Malformed)
         );
         assert_eq!(
             parse(line(LINE, "\\n", "stdout")),
             Ok("192.0.2.7".parse().ok())
         );
+    }
+}
+
+#[test]
+fn parts_of_a_line_that_is_escaped_are_joined_and_their_memory_is_given_back() {
+    let path = r"\xFF".repeat(16_000);
+    let long = LINE.replace("/a", &format!("/{path}"));
+    for (container, line) in BOTH {
+        let mut format = Format::named("combined").unwrap().within(container);
+        for part in long.as_bytes()[..long.len() - 9].chunks(16_384) {
+            let part = line(std::str::from_utf8(part).unwrap(), "", "stdout");
+            assert_eq!(format.parse(part.as_bytes()), Err(Unparsed::Partial));
+        }
+        let end = line(&long[long.len() - 9..], "\\n", "stdout");
+        let event = format.parse(end.as_bytes()).unwrap();
+        assert_eq!((event.path.len(), event.status), (16_001, 404));
+        format
+            .parse(line(LINE, "\\n", "stdout").as_bytes())
+            .unwrap();
+        let parts = &format.container.as_ref().unwrap().streams[0];
+        assert!(parts.text.capacity() <= USUAL);
     }
 }
 

@@ -172,3 +172,24 @@ fn the_head_of_a_line_gives_the_values_that_are_whole() {
     assert_eq!(read("curl"), Ok((peer(), 4, 0)));
     assert_eq!(read("404,"), Ok((peer(), 4, 404)));
 }
+
+#[test]
+fn fragments_and_white_space_do_not_hide_a_path() {
+    let keys = [
+        (Field::Peer, "a"),
+        (Field::Path, "u"),
+        (Field::Request, "r"),
+    ];
+    let mut format = Format::json(&keys).unwrap();
+    for field in [
+        r#""u":"/login#/../x""#,
+        r#""u":"a-b+c://x/login""#,
+        r#""r":"GET  /login#x  HTTP/1.1 ""#,
+        r#""r":"GET\t/login\tHTTP/1.1""#,
+        r#""r":"GET /login""#,
+    ] {
+        let line = format!(r#"{{"a":"192.0.2.7",{field}}}"#);
+        let event = format.parse(line.as_bytes()).unwrap();
+        assert_eq!(&*event.path, b"/login", "{line}");
+    }
+}

@@ -10,7 +10,7 @@ fn nginx_combined_reads_as_the_splitter_of_that_name_does() {
     for line in [
         LINE,
         &LINE.replace(" - a [b] - c ", " - - "),
-        &LINE.replace("POST", "post"),
+        &LINE.replace("POST", "DELETE"),
     ] {
         let event = compiled.parse(line.as_bytes()).unwrap();
         assert_eq!(event, written.parse(line.as_bytes()).unwrap());
