@@ -19,6 +19,9 @@ use super::{
 };
 use crate::{Event, Login};
 
+/// The most repetitions that are believed: more than any sensible jail waits for.
+const MOST_REPEATED: u16 = 100;
+
 /// Who, and what became of it.
 struct Found<'a> {
     user: &'a [u8],
@@ -34,23 +37,30 @@ pub(super) fn read<'a>(header: &Header<'a>) -> Result<Event<'a>, Unparsed> {
     ) {
         return Err(Unparsed::Irrelevant);
     }
-    let found = message(unrepeated(header.message))?;
+    let (text, repeated) = unrepeated(header.message);
+    let found = message(text)?;
     let peer: IpAddr = address(found.peer).ok_or(Unparsed::NoAddress)?;
     Ok(Event {
         peer: Some(peer),
         user: Cow::Borrowed(found.user),
         login: found.login,
+        repeated,
         message: Cow::Borrowed(header.message),
         ..Event::default()
     })
 }
 
-/// `message repeated 2 times: [ MESSAGE]` of rsyslog is that message once.
-fn unrepeated(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"message repeated ")
-        .and_then(|rest| cut(rest, b'[').map(|(_, message)| message))
-        .and_then(|message| message.strip_prefix(b" ")?.strip_suffix(b"]"))
-        .unwrap_or(text)
+/// The message in `message repeated 2 times: [ MESSAGE]` of rsyslog, and how often it came after the first of these; at
+/// most [`MOST_REPEATED`].
+fn unrepeated(text: &[u8]) -> (&[u8], u16) {
+    let inside = || {
+        let (times, message) = cut(text.strip_prefix(b"message repeated ")?, b'[')?;
+        let message = message.strip_prefix(b" ")?.strip_suffix(b"]")?;
+        let times = number(times.strip_suffix(b" times: ")?, 9).unwrap_or(1);
+        let more = u16::try_from(times.saturating_sub(1)).unwrap_or(MOST_REPEATED);
+        Some((message, more.min(MOST_REPEATED)))
+    };
+    inside().unwrap_or((text, 0))
 }
 
 fn message(text: &[u8]) -> Result<Found<'_>, Unparsed> {

@@ -288,3 +288,25 @@ fn names_of_users_are_never_addresses() {
         );
     }
 }
+
+#[test]
+fn repetitions_are_told_and_bounded() {
+    let mut format = Format::named("sshd").unwrap();
+    let failed = "Failed password for root from 192.0.2.7 port 1 ssh2";
+    for (times, repeated) in [
+        ("2", 1),
+        ("5", 4),
+        ("101", 100),
+        ("999999999", 100),
+        ("9999999999", 0),
+        ("0", 0),
+        ("x", 0),
+    ] {
+        let line =
+            format!("Dec  1 06:25:01 h sshd[1]: message repeated {times} times: [ {failed}]");
+        let event = format.parse(line.as_bytes()).unwrap();
+        assert_eq!(event.repeated, repeated, "{line}");
+        assert_eq!(event.peer, "192.0.2.7".parse().ok());
+    }
+    assert_eq!(format.parse(failed.as_bytes()).unwrap().repeated, 0);
+}
