@@ -310,3 +310,33 @@ fn repetitions_are_told_and_bounded() {
     }
     assert_eq!(format.parse(failed.as_bytes()).unwrap().repeated, 0);
 }
+
+#[test]
+fn names_of_accounts_that_exist_are_never_addresses() {
+    for tail in [" ssh2", ""] {
+        let user = format!("x from 6.6.6.6 port 22{tail}");
+        for message in [
+            "Failed password for USER from ADDR port 1 ssh2",
+            "Failed publickey for USER from ADDR port 1 ssh2",
+            "Failed publickey for USER from ADDR port 1 ssh2: RSA SHA256:a",
+            "Failed publickey for USER from ADDR port 1 ssh2: RSA-CERT SHA256:a ID x from 6.6.6.6 port 1 ssh2: (serial 0) CA RSA SHA256:b",
+            "error: maximum authentication attempts exceeded for USER from ADDR port 1 ssh2 [preauth]",
+            "User USER from ADDR not allowed because not listed in AllowUsers",
+            "error: PAM: Authentication failure for USER from ADDR",
+        ] {
+            check(&message.replace("USER", &user), &user, Failed);
+        }
+        for message in [
+            "Connection closed by authenticating user USER ADDR port 1 [preauth]",
+            "Disconnecting authenticating user USER ADDR port 1: Too many authentication failures [preauth]",
+            "Disconnecting authenticating user USER ADDR port 1: Change of username or service not allowed: (USER,ssh) -> (y 6.6.6.6 port 1: x,ssh) [preauth]",
+        ] {
+            check(&message.replace("USER", &user), &user, Login::Abandoned);
+        }
+        let accepted = format!("Accepted publickey for {user} from ADDR port 1 ssh2: RSA SHA256:a");
+        check(&accepted, &user, Accepted);
+    }
+    let mut format = Format::named("sshd").unwrap();
+    let child = format.parse(b"User child is on pid 1234");
+    assert_eq!(child, Err(Unparsed::Irrelevant));
+}
