@@ -2,8 +2,8 @@
 //!
 //! User names are client text without any quoting: `Failed password for invalid user x from 6.6.6.6 port 1 ssh2 from
 //! 192.0.2.7 port 4711 ssh2`. Hence each message is read from the end that sshd wrote: from the right where the address is
-//! the last thing or before sshd's own words, from the left where it is the first. Where client text
-//! stands on both sides the address must be the only one of its shape, otherwise the line is ambiguous.
+//! the last thing or before sshd's own words, from the left where it is the first. Where client text stands
+//! on both sides the address must be the only one of its shape, otherwise the line is ambiguous.
 //!
 //! Lines of PAM are left out: sshd tells the same outcome itself. So are lines about an established session.
 
