@@ -273,7 +273,8 @@ impl Detector {
         let Some(jail) = self.jails.get_mut(number) else {
             return;
         };
-        jail.figures.hits += 1;
+        let hits = 1 + u64::from(seen.event.repeated);
+        jail.figures.hits += hits;
         let value = match jail.rule.distinct {
             None => None,
             Some(field) => {
@@ -289,7 +290,7 @@ impl Detector {
                 Some(XxHash3_64::oneshot_with_seed(self.seed, value))
             }
         };
-        if jail.buckets.hit(seen.hash, value, seen.now) {
+        if (0..hits).any(|_| jail.buckets.hit(seen.hash, value, seen.now)) {
             self.overflow(number, seen, decisions);
         }
     }

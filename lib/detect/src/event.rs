@@ -27,6 +27,8 @@ pub struct Event<'a> {
     pub user: Cow<'a, [u8]>,
     /// The outcome of a login of which the line tells.
     pub login: Option<Login>,
+    /// How often it happened besides this once: syslog daemons write `message repeated 5 times`.
+    pub repeated: u16,
     /// The text behind the header of syslog; for formats without fields of their own, the whole line.
     pub message: Cow<'a, [u8]>,
 }

@@ -2,8 +2,8 @@
 //!
 //! User names are client text without any quoting: `Failed password for invalid user x from 6.6.6.6 port 1 ssh2 from
 //! 192.0.2.7 port 4711 ssh2`. Hence each message is read from the end that sshd wrote: from the right where the address is
-//! the last thing, from the left where it is the first, or behind the name of an account that exists. Where client text
-//! stands on both sides the address must be the only one of its shape, otherwise the line is ambiguous.
+//! the last thing or before sshd's own words, from the left where it is the first. Where client text stands
+//! on both sides the address must be the only one of its shape, otherwise the line is ambiguous.
 //!
 //! Lines of PAM are left out: sshd tells the same outcome itself. So are lines about an established session.
 
@@ -18,6 +18,9 @@ use super::{
     syslog::Header,
 };
 use crate::{Event, Login};
+
+/// The most repetitions that are believed: more than any sensible jail waits for.
+const MOST_REPEATED: u16 = 100;
 
 /// Who, and what became of it.
 struct Found<'a> {
@@ -34,23 +37,30 @@ pub(super) fn read<'a>(header: &Header<'a>) -> Result<Event<'a>, Unparsed> {
     ) {
         return Err(Unparsed::Irrelevant);
     }
-    let found = message(unrepeated(header.message))?;
+    let (text, repeated) = unrepeated(header.message);
+    let found = message(text)?;
     let peer: IpAddr = address(found.peer).ok_or(Unparsed::NoAddress)?;
     Ok(Event {
         peer: Some(peer),
         user: Cow::Borrowed(found.user),
         login: found.login,
+        repeated,
         message: Cow::Borrowed(header.message),
         ..Event::default()
     })
 }
 
-/// `message repeated 2 times: [ MESSAGE]` of rsyslog is that message once.
-fn unrepeated(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"message repeated ")
-        .and_then(|rest| cut(rest, b'[').map(|(_, message)| message))
-        .and_then(|message| message.strip_prefix(b" ")?.strip_suffix(b"]"))
-        .unwrap_or(text)
+/// The message in `message repeated 2 times: [ MESSAGE]` of rsyslog, and how often it came after the first of these; at
+/// most [`MOST_REPEATED`].
+fn unrepeated(text: &[u8]) -> (&[u8], u16) {
+    let inside = || {
+        let (times, message) = cut(text.strip_prefix(b"message repeated ")?, b'[')?;
+        let message = message.strip_prefix(b" ")?.strip_suffix(b"]")?;
+        let times = number(times.strip_suffix(b" times: ")?, 9).unwrap_or(1);
+        let more = u16::try_from(times.saturating_sub(1)).unwrap_or(MOST_REPEATED);
+        Some((message, more.min(MOST_REPEATED)))
+    };
+    inside().unwrap_or((text, 0))
 }
 
 fn message(text: &[u8]) -> Result<Found<'_>, Unparsed> {
@@ -89,8 +99,12 @@ fn attempt(rest: &[u8], login: Login) -> Result<Found<'_>, Unparsed> {
 /// name, client text, behind it.
 fn tried(rest: &[u8], login: Login, last: bool) -> Result<Found<'_>, Unparsed> {
     let (user, peer) = match rest.strip_prefix(b"invalid user ") {
-        // An account that exists: nobody can choose a name with "from" in it.
-        None => left(rest)?,
+        None if last => right(rest, b" ssh2")?,
+        // The name of an account that exists may have spaces (from a directory), never a colon.
+        None => match memmem::find(rest, b" ssh2: ") {
+            Some(end) => right(&rest[..end], b"")?,
+            None => right(rest, b" ssh2")?,
+        },
         Some(rest) if last || rest.ends_with(b" ssh2") => right(rest, b" ssh2")?,
         Some(rest) => {
             only(rest, b" ssh2: ")?;
@@ -103,14 +117,6 @@ fn tried(rest: &[u8], login: Login, last: bool) -> Result<Found<'_>, Unparsed> {
         peer,
         login: Some(login),
     })
-}
-
-/// `USER from ADDR port N …` of a user without spaces.
-fn left(rest: &[u8]) -> Result<(&[u8], &[u8]), Unparsed> {
-    let (user, rest) = cut(rest, b' ').ok_or(Unparsed::Malformed)?;
-    let rest = rest.strip_prefix(b"from ").ok_or(Unparsed::Ambiguous)?;
-    let (peer, _) = cut(rest, b' ').ok_or(Unparsed::Malformed)?;
-    Ok((user, peer))
 }
 
 /// `USER from ADDR port N END`, read from its end.
@@ -187,9 +193,10 @@ fn disconnecting(rest: &[u8]) -> Result<Found<'_>, Unparsed> {
     let (user, peer) = if let Some(head) = rest.strip_suffix(b": Too many authentication failures")
     {
         named(without_port(head))?
-    } else if let Some(rest) = rest.strip_prefix(b"authenticating user ") {
-        let (user, rest) = cut(rest, b' ').ok_or(Unparsed::Malformed)?;
-        (user, cut(rest, b' ').ok_or(Unparsed::Malformed)?.0)
+    } else if rest.starts_with(b"authenticating user ") {
+        // See `tried`: the first colon with a space is behind the name of an account that exists.
+        let end = memmem::find(rest, b": ").ok_or(Unparsed::Malformed)?;
+        named(without_port(&rest[..end]))?
     } else if rest.starts_with(b"invalid user ") {
         only(rest, b" port ")?;
         let end = memmem::find(rest, b" port ").ok_or(Unparsed::Malformed)?;
@@ -206,7 +213,9 @@ fn disconnecting(rest: &[u8]) -> Result<Found<'_>, Unparsed> {
 
 /// `USER from ADDR not allowed because …`, of an account that exists.
 fn not_allowed(rest: &[u8]) -> Result<Found<'_>, Unparsed> {
-    let (user, peer) = left(rest)?;
+    // The reasons are sshd's own words.
+    let end = memmem::rfind(rest, b" not allowed because ").ok_or(Unparsed::Irrelevant)?;
+    let (user, peer) = right(&rest[..end], b"")?;
     Ok(Found {
         user,
         peer,

@@ -278,3 +278,18 @@ fn threads_may_share_a_detector() {
     fn sent<T: Send>(_: &T) {}
     sent(&detector(&config(vec![scan()])));
 }
+
+#[test]
+fn a_line_that_stands_for_several_counts_as_several() {
+    let mut d = detector(&config(vec![scan()]));
+    let web = d.source("web").unwrap();
+    let client = Some(Client::Known(addr("192.0.2.7")));
+    let repeated = |repeated| Event {
+        repeated,
+        ..request(404, "/x")
+    };
+    assert!(d.observe(web, &repeated(1), client, b"", NOW).is_empty());
+    let told = d.observe(web, &repeated(50), client, b"", NOW);
+    assert_eq!(ban(&told).0, "192.0.2.7/32");
+    assert_eq!((d.counters().bans, d.jails()[0].hits), (1, 53));
+}

@@ -288,3 +288,55 @@ fn names_of_users_are_never_addresses() {
         );
     }
 }
+
+#[test]
+fn repetitions_are_told_and_bounded() {
+    let mut format = Format::named("sshd").unwrap();
+    let failed = "Failed password for root from 192.0.2.7 port 1 ssh2";
+    for (times, repeated) in [
+        ("2", 1),
+        ("5", 4),
+        ("101", 100),
+        ("999999999", 100),
+        ("9999999999", 0),
+        ("0", 0),
+        ("x", 0),
+    ] {
+        let line =
+            format!("Dec  1 06:25:01 h sshd[1]: message repeated {times} times: [ {failed}]");
+        let event = format.parse(line.as_bytes()).unwrap();
+        assert_eq!(event.repeated, repeated, "{line}");
+        assert_eq!(event.peer, "192.0.2.7".parse().ok());
+    }
+    assert_eq!(format.parse(failed.as_bytes()).unwrap().repeated, 0);
+}
+
+#[test]
+fn names_of_accounts_that_exist_are_never_addresses() {
+    for tail in [" ssh2", ""] {
+        let user = format!("x from 6.6.6.6 port 22{tail}");
+        for message in [
+            "Failed password for USER from ADDR port 1 ssh2",
+            "Failed publickey for USER from ADDR port 1 ssh2",
+            "Failed publickey for USER from ADDR port 1 ssh2: RSA SHA256:a",
+            "Failed publickey for USER from ADDR port 1 ssh2: RSA-CERT SHA256:a ID x from 6.6.6.6 port 1 ssh2: (serial 0) CA RSA SHA256:b",
+            "error: maximum authentication attempts exceeded for USER from ADDR port 1 ssh2 [preauth]",
+            "User USER from ADDR not allowed because not listed in AllowUsers",
+            "error: PAM: Authentication failure for USER from ADDR",
+        ] {
+            check(&message.replace("USER", &user), &user, Failed);
+        }
+        for message in [
+            "Connection closed by authenticating user USER ADDR port 1 [preauth]",
+            "Disconnecting authenticating user USER ADDR port 1: Too many authentication failures [preauth]",
+            "Disconnecting authenticating user USER ADDR port 1: Change of username or service not allowed: (USER,ssh) -> (y 6.6.6.6 port 1: x,ssh) [preauth]",
+        ] {
+            check(&message.replace("USER", &user), &user, Login::Abandoned);
+        }
+        let accepted = format!("Accepted publickey for {user} from ADDR port 1 ssh2: RSA SHA256:a");
+        check(&accepted, &user, Accepted);
+    }
+    let mut format = Format::named("sshd").unwrap();
+    let child = format.parse(b"User child is on pid 1234");
+    assert_eq!(child, Err(Unparsed::Irrelevant));
+}
