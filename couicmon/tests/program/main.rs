@@ -256,12 +256,8 @@ fn a_port_that_is_taken_keeps_it_from_nothing_but_metrics() {
         answer.contains("couicmon_build_info").then_some(())
     };
     until("metrics", LONG, served);
-    let health = rig.api().get("/health");
-    assert_eq!(
-        health["problems"].as_array().map(Vec::len),
-        Some(0),
-        "{health}"
-    );
+    let problems = rig.api().get("/health")["problems"].to_string();
+    assert!(!problems.contains(&address.to_string()), "{problems}");
     assert_eq!(program.end(Signal::SIGTERM), 0);
 }
 
