@@ -328,6 +328,8 @@ impl<'r> Feed<'r> {
             return;
         };
         let mut format = self.clocked(self.run.sources[source].format.clone());
+        // A file may begin inside a line of a container.
+        format.lost();
         let plain =
             Format::named("syslog").unwrap_or_else(|| self.run.sources[source].format.clone());
         let mut dates = self.clocked(plain);
@@ -363,6 +365,10 @@ impl Sink for Feed<'_> {
     }
 
     fn cut(&mut self, _stream: StreamId, head: &[u8], _when: When) {
+        // Behind the lines that were gathered; before any of them it is as if the file began inside this line.
+        if matches!(&self.state, State::Head(lines) if !lines.is_empty()) {
+            self.decide();
+        }
         if let State::Chosen {
             source,
             format,

@@ -392,3 +392,27 @@ fn several_presets_may_stand_between_commas() {
         trial.json("--preset nginx --preset scanners @log")["jails"]
     );
 }
+
+/// The rest of a line of a container is no line: its client chose what it begins with.
+#[test]
+fn the_rest_of_a_line_that_is_too_long_accuses_nobody() {
+    let trial = Trial::new();
+    let config = "[source.pod]\ncri = \"/var/log/containers/*.log\"\nformat = \"combined\"\n\
+                  [jail.scan]\nsource = \"pod\"\nrate = \"3 per 30s\"\nstatus = 404\n";
+    trial.write("couicmon.toml", config);
+    let record = |tag: &str, text: &str| format!("2026-12-01T06:25:01.0Z stdout {tag} {text}\n");
+    let forged = line(0, "203.0.113.21", "/a", 404);
+    let pair = record("P", &"x".repeat(couic_tail::MAX_LINE)) + &record("F", forged.trim_end());
+    let honest = record("F", line(0, "203.0.113.7", "/a", 404).trim_end());
+    // The long part first, behind a line, and behind many.
+    for (n, before) in [0, 1, 200].into_iter().enumerate() {
+        let name = format!("pod{n}.log");
+        trial.write(
+            &name,
+            &(honest.repeat(before) + &pair.repeat(5) + &honest.repeat(5)),
+        );
+        let report = trial.json(&format!("--source pod --bans @{name}"));
+        let expected = BTreeSet::from(["203.0.113.7".parse().unwrap()]);
+        assert_eq!(banned(&report, "scan"), expected, "behind {before} lines");
+    }
+}
