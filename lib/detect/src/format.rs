@@ -11,7 +11,7 @@ mod address;
 mod clock;
 mod container;
 mod error;
-mod escape;
+pub(crate) mod escape;
 mod haproxy;
 mod has;
 mod json_keys;

@@ -63,7 +63,7 @@ fn backslash(rest: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// The byte of two hexadecimal digits.
-pub(super) fn hex(text: &[u8]) -> Option<u8> {
+pub(crate) fn hex(text: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
     u8::try_from(digit(0)? << 4 | digit(1)?).ok()
 }

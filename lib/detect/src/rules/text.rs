@@ -1,6 +1,6 @@
 //! The text in which literals and regexes are searched.
 
-use crate::Event;
+use crate::{Event, format::escape::hex};
 
 /// The message of a line; without one its path, and `?` and its query if there is one, percent-decoded, `+` as a space.
 /// `buffer` is used if that is not one piece.
@@ -23,21 +23,13 @@ fn decode(query: &[u8], out: &mut Vec<u8>) {
     let mut rest = query;
     while let [first, tail @ ..] = rest {
         let (byte, tail) = match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, tail),
-                _ => (b'%', rest.get(1..).unwrap_or_default()),
-            },
+            (b'%', [_, _, behind @ ..]) => hex(tail).map_or((b'%', tail), |byte| (byte, behind)),
             (b'+', tail) => (b' ', tail),
             (other, tail) => (*other, tail),
         };
         out.push(byte);
         rest = tail;
     }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 #[cfg(test)]
