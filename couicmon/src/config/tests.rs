@@ -13,6 +13,17 @@ fn parse(texts: &[(&str, &str)]) -> Result<Config, String> {
 
 const WEB: &str = "[source.web]\nfile = \"/var/log/nginx/access*.log\"\nformat = \"combined\"\n";
 
+/// That a text is valid, if `mistake` is empty, or refused with it.
+fn assert_tells(text: &str, mistake: &str) {
+    match parse(&[("c.toml", text)]) {
+        Ok(_) => assert_eq!(mistake, "", "{text}"),
+        Err(told) => assert!(
+            !mistake.is_empty() && told.contains(mistake),
+            "{text}: {told}"
+        ),
+    }
+}
+
 fn jail(keys: &str) -> String {
     format!("{WEB}[jail.scan]\nsource = \"web\"\nrate = \"10 per 100s\"\n{keys}\n")
 }
@@ -245,13 +256,7 @@ fn sources_say_where_lines_come_from_and_one_thing_only() {
         ),
     ] {
         let text = format!("[source.x]\nformat = \"plain\"\n{keys}\n");
-        match parse(&[("c.toml", &text)]) {
-            Ok(_) => assert_eq!(mistake, "", "{keys}"),
-            Err(told) => assert!(
-                !mistake.is_empty() && told.contains(mistake),
-                "{keys}: {told}"
-            ),
-        }
+        assert_tells(&text, mistake);
     }
 }
 
@@ -275,13 +280,7 @@ fn formats_are_named_or_compiled() {
         ("", "one of format, fields, json"),
     ] {
         let text = format!("[source.x]\nstdin = true\n{keys}\n");
-        match parse(&[("c.toml", &text)]) {
-            Ok(_) => assert_eq!(mistake, "", "{keys}"),
-            Err(told) => assert!(
-                !mistake.is_empty() && told.contains(mistake),
-                "{keys}: {told}"
-            ),
-        }
+        assert_tells(&text, mistake);
     }
 }
 

@@ -2,12 +2,7 @@
 
 use super::*;
 
-#[test]
-fn bans_wait_for_a_daemon_that_is_away() {
-    let rig = Rig::new();
-    rig.daemon.go();
-    let service = rig.start(&rig.config("", SCAN));
-    rig.write(&["192.0.2.7"; 3], 404);
+fn await_pending(service: &Service) {
     let pending = || {
         service
             .decider
@@ -15,6 +10,15 @@ fn bans_wait_for_a_daemon_that_is_away() {
             .filter(|one| *one)
     };
     until("a ban waits", LONG, pending);
+}
+
+#[test]
+fn bans_wait_for_a_daemon_that_is_away() {
+    let rig = Rig::new();
+    rig.daemon.go();
+    let service = rig.start(&rig.config("", SCAN));
+    rig.write(&["192.0.2.7"; 3], 404);
+    await_pending(&service);
     rig.daemon.come();
     rig.daemon.await_rule("192.0.2.7/32");
     service.stop();
@@ -26,13 +30,7 @@ fn what_could_not_be_sent_is_sent_after_the_next_start() {
     rig.daemon.go();
     let service = rig.start(&rig.config("", SCAN));
     rig.write(&["192.0.2.7"; 3], 404);
-    let pending = || {
-        service
-            .decider
-            .with(|injector| injector.figures().pending == 1)
-            .filter(|one| *one)
-    };
-    until("a ban waits", LONG, pending);
+    await_pending(&service);
     // Written now and then, for the case that it is killed.
     service.save();
     assert!(rig.state().join("pending").exists());
