@@ -44,12 +44,11 @@ pub(super) fn is_kin(one: &Path, other: &Path) -> bool {
     one.parent() == other.parent() && families.0.is_some() && families.0 == families.1
 }
 
-/// Whether `copy` may be what `copytruncate` made of `log`, by their names: a copy has a longer one, or if both were
-/// rotated since, one as long at least. A new file with the name that the log had is its successor: it may begin alike, as
-/// logs with a headline do.
+/// Whether `copy` may be what `copytruncate` made of `log`, by their names: a copy has a rotated one. A new file with the
+/// name of the log itself is a successor: it may begin alike, as logs with a headline do.
 pub(super) fn may_be_copy(log: &Path, copy: &Path) -> bool {
-    let lengths = (log.as_os_str().len(), copy.as_os_str().len());
-    log != copy && lengths.0 <= lengths.1 && is_kin(log, copy)
+    let is_log = copy.file_name().and_then(OsStr::to_str) == family(copy).as_deref();
+    log != copy && !is_log && is_kin(log, copy)
 }
 
 /// The name of the log that a rotated file was.
@@ -82,6 +81,23 @@ fn is_suffix(text: &str, digits: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_has_a_rotated_name_older_or_newer_than_that_of_its_log() {
+        for (log, copy, may) in [
+            ("a.log", "a.log.1", true),
+            ("a.log.10", "a.log.9", true),
+            ("a.log.9", "a.log.10", true),
+            ("a.log", "a-20261201.log", true),
+            ("a.log.1", "a.log", false),
+            ("a-20261201.log", "a.log", false),
+            ("a.log.1", "a.log.1", false),
+            ("a.log", "b.log.1", false),
+        ] {
+            let at = |name: &str| Path::new("/var/log").join(name);
+            assert_eq!(may_be_copy(&at(log), &at(copy)), may, "{log} {copy}");
+        }
+    }
 
     #[test]
     fn rotated_names_are_told_from_other_logs() {
