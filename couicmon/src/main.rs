@@ -13,6 +13,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nix::sys::prctl::set_thp_disable;
 
 use crate::{args::Cli, config::Config};
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     if let Some(command) = &cli.command {
         return commands::run(command, &cli.config);
     }
+    small_pages();
     let config = match Config::load(&cli.config) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -38,4 +40,10 @@ fn main() -> ExitCode {
         return check::print(&cli.config, &config);
     }
     run::run(&cli.config, &config)
+}
+
+/// The service touches its tables and its threads' heaps here and there: with pages of 2 MiB, which the allocator asks for,
+/// each such place would take one. Commands, which are to be fast, keep them. On an error all works, with more memory.
+fn small_pages() {
+    let _ = set_thp_disable(true);
 }

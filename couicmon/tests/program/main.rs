@@ -181,6 +181,16 @@ fn it_has_no_privilege_and_reads_bans_and_answers_nevertheless() {
     assert!(rig.path("state/ladder").exists() && rig.path("state/web.tail.json").exists());
 }
 
+/// With pages of 2 MiB it takes more than twice the memory.
+#[test]
+fn it_takes_no_huge_pages() {
+    let rig = Rig::new();
+    let mut program = rig.start();
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    assert!(status.contains("\nTHP_enabled:\t0\n"), "{status}");
+    assert_eq!(program.end(Signal::SIGTERM), 0);
+}
+
 #[test]
 fn root_without_a_user_to_become_is_refused() {
     if !geteuid().is_root() {
