@@ -125,7 +125,7 @@ impl Run {
         })
     }
 
-    pub(super) fn account(&self) -> Vec<JailAccount> {
+    pub(super) fn account(&mut self) -> Vec<JailAccount> {
         self.detector.account()
     }
 

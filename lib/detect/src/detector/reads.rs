@@ -1,4 +1,4 @@
-//! What the detector tells, without changing anything.
+//! What the detector tells.
 
 use couic_common::time_left;
 
@@ -60,8 +60,8 @@ impl Detector {
 
     /// What [`keep_account`](Self::keep_account) asked for, in the order of jails; empty without that.
     #[must_use]
-    pub fn account(&self) -> Vec<JailAccount> {
-        let accounts = self.account.as_ref().map(Account::jails);
+    pub fn account(&mut self) -> Vec<JailAccount> {
+        let accounts = self.account.as_mut().map(Account::jails);
         let jails = self.jails.iter().zip(accounts.unwrap_or_default());
         jails
             .map(|(jail, account)| JailAccount {
