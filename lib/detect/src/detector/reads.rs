@@ -4,13 +4,23 @@ use couic_common::time_left;
 
 use super::{Detector, SourceId};
 use crate::{
-    Client, Counters, Event, JailAccount, JailFigures, LadderRow, Talker, Verdict,
+    Client, Counters, Distinct, Event, JailAccount, JailFigures, LadderRow, Needs, Talker, Verdict,
     account::Account,
     key::Key,
     rules::{Filter, Pattern, text},
 };
 
 impl Detector {
+    /// What the jails of a source look at.
+    #[must_use]
+    pub fn needs(&self, source: SourceId) -> Option<Needs> {
+        let distinct = |jail: usize| {
+            let field = self.jails.get(jail).and_then(|jail| jail.rule.distinct);
+            matches!(field, Some(Distinct::Path | Distinct::Host))
+        };
+        Some(self.scans.get(source.0)?.needs(distinct))
+    }
+
     /// What is remembered of sources that were banned, to be saved.
     #[must_use]
     pub fn ladder(&self) -> Vec<LadderRow> {
