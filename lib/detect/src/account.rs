@@ -1,16 +1,16 @@
 //! What bans would have done to a log: for trials with logs of the past, in bounded memory.
 
+mod sources;
+
 use std::{net::IpAddr, sync::Arc};
 
+use self::sources::{Record, Sources};
 use crate::{Event, key::Key, memory::Memory, rules::Mask};
 
 /// Sources that are told apart; beyond, those seen longest ago are forgotten, those with bans last.
 const SOURCES: usize = 262_144;
 /// Addresses that are named.
 const EXAMPLES: usize = 10;
-/// Longer than any log, in microseconds.
-const LONG: i64 = 10 * 366 * 86_400 * 1_000_000;
-
 /// What a jail did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JailAccount {
@@ -57,18 +57,12 @@ pub struct Collateral {
     pub forgotten: u64,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Record {
-    good: u32,
-    logged_in: bool,
-    /// The jails that banned it, by number.
-    jails: Mask,
-}
-
 /// Accounts of all jails.
 pub(crate) struct Account {
     lines: u64,
-    sources: Memory<Record>,
+    sources: Sources,
+    /// Of banned sources the jails that banned them, by number.
+    bans: Memory<Mask>,
     jails: Vec<JailAccount>,
 }
 
@@ -81,18 +75,17 @@ impl Account {
     pub(crate) fn new(jails: usize, seed: u64) -> Self {
         Self {
             lines: 0,
-            sources: Memory::new(SOURCES, seed),
+            sources: Sources::new(SOURCES),
+            bans: Memory::new(SOURCES, seed),
             jails: vec![JailAccount::default(); jails],
         }
     }
 
-    /// A line of a source.
-    pub(crate) fn line(&mut self, key: Key, good: bool, login: bool, now: i64) {
+    /// A line of a source, by the hash of its key.
+    #[inline]
+    pub(crate) fn line(&mut self, hash: u64, good: bool, login: bool, now: i64) {
         self.lines += 1;
-        if let Some(record) = self.sources.entry(key, now + LONG, now) {
-            record.good = record.good.saturating_add(u32::from(good));
-            record.logged_in |= login;
-        }
+        self.sources.line(hash, good, login, now);
     }
 
     pub(crate) fn jail(&mut self, jail: usize) -> Option<&mut JailAccount> {
@@ -113,19 +106,22 @@ impl Account {
             account.bans += 1;
             account.first_ban_ms.get_or_insert(now_ms);
         }
-        if let Some(record) = self.sources.entry(key, i64::MAX, now) {
-            record.jails |= 1 << jail;
+        let hash = self.bans.hash(key);
+        self.sources.keep(hash);
+        if let Some(jails) = self.bans.entry(key, hash, i64::MAX, now) {
+            *jails |= 1 << jail;
         }
     }
 
     /// The accounts, without what the jails know themselves.
-    pub(crate) fn jails(&self) -> Vec<JailAccount> {
+    pub(crate) fn jails(&mut self) -> Vec<JailAccount> {
+        self.sources.settle();
         let mut jails = self.jails.clone();
         for (n, jail) in jails.iter_mut().enumerate() {
-            let of_jail = self.sources.iter(1);
-            let of_jail = of_jail.filter(|(_, record, _)| record.jails >> n & 1 == 1);
+            let of_jail = self.bans.iter(1);
+            let of_jail = of_jail.filter(|(_, jails, _)| **jails >> n & 1 == 1);
             let mut hurt: Vec<(Key, Record)> = of_jail
-                .map(|(key, record, _)| (key, *record))
+                .filter_map(|(key, ..)| Some((key, self.sources.get(self.bans.hash(key))?)))
                 .filter(|(_, record)| record.good > 0 || record.logged_in)
                 .collect();
             hurt.sort_by_key(|(key, r)| (std::cmp::Reverse((r.logged_in, r.good)), *key));
@@ -135,7 +131,7 @@ impl Account {
             collateral.logged_in = hurt.iter().filter(|(_, r)| r.logged_in).count() as u64;
             let examples = hurt.iter().take(EXAMPLES);
             collateral.examples = examples.map(|(key, _)| key.addr()).collect();
-            collateral.forgotten = self.sources.lost();
+            collateral.forgotten = self.sources.lost() + self.bans.lost();
             jail.share = jail.stopped as f64 / self.lines.max(1) as f64;
         }
         jails

@@ -75,7 +75,7 @@ impl Buckets {
         let Some((keys, empty_at)) = self.cells(set) else {
             return false;
         };
-        let found = keys.iter().position(|key| *key == hash);
+        let found = way_of(hash, keys);
         let way = found.unwrap_or_else(|| emptiest(empty_at));
         let mut at = empty_at[way].cast_signed();
         let mut pushed_out = false;
@@ -117,7 +117,7 @@ impl Buckets {
     pub(crate) fn clear(&mut self, hash: u64) {
         let set = self.set(hash);
         if let Some((keys, empty_at)) = self.cells(set)
-            && let Some(way) = keys.iter().position(|key| *key == hash)
+            && let Some(way) = way_of(hash, keys)
         {
             empty_at[way] = 0;
         }
@@ -139,6 +139,16 @@ impl Buckets {
         let live: usize = sets.iter().map(live).sum();
         live as f64 / ((self.set_mask + 1) as f64 * WAYS as f64)
     }
+}
+
+/// Which of the keys it is, without a branch that depends on it: nobody could predict it.
+#[inline]
+pub(crate) fn way_of(key: u64, keys: &[u64; WAYS]) -> Option<usize> {
+    let mut found = WAYS;
+    for (way, other) in keys.iter().enumerate() {
+        found = if *other == key { way } else { found };
+    }
+    (found < WAYS).then_some(found)
 }
 
 /// The way of the bucket that is empty first.

@@ -21,7 +21,11 @@ pub struct Nets {
 impl Nets {
     /// Whether `addr` lies in one of the networks; a binary search. An IPv4-mapped address is the IPv4 address.
     #[must_use]
+    #[inline]
     pub fn contains(&self, addr: IpAddr) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         match addr.to_canonical() {
             IpAddr::V4(addr) => within(&self.v4, addr.to_bits()),
             IpAddr::V6(addr) => within(&self.v6, addr.to_bits()),
@@ -128,6 +132,7 @@ impl Trusted {
     /// while hops are trusted. Anything but an address (with or without port, brackets, zone) ends the walk at the
     /// peer: a malformed header says nothing.
     #[must_use]
+    #[inline]
     pub fn client(&self, peer: IpAddr, forwarded: &[u8]) -> Client {
         let peer = peer.to_canonical();
         let local = self.unix && peer == LOCAL_PEER;

@@ -226,9 +226,11 @@ impl Detector {
     fn of_source(&mut self, seen: &Seen<'_>, hits: Mask, decisions: &mut Vec<Decision>) {
         let (key, now) = (seen.key, seen.now);
         self.guard.seen(seen.hash, now);
-        self.talkers.line(key, seen.hash, now);
-        if let Some(majority) = self.majorities.get_mut(seen.source) {
-            majority.line(key, seen.event, now);
+        if self.account.is_none() {
+            self.talkers.line(key, seen.hash, now);
+            if let Some(majority) = self.majorities.get_mut(seen.source) {
+                majority.line(key, seen.event, now);
+            }
         }
         let logins = self.scans.get(seen.source).map_or(0, |scan| scan.logins);
         let login = seen.event.login == Some(Login::Accepted) || hits & logins != 0;
@@ -256,11 +258,12 @@ impl Detector {
             return false;
         };
         let good = is_good(seen.event, hits);
-        account.line(seen.key, good, login, seen.now);
-        if let Some((run, _)) = self.shadows.get(seen.key, seen.now) {
+        let (key, hash, now) = (seen.key, seen.hash, seen.now);
+        account.line(hash, good, login, now);
+        if let Some((run, _)) = self.shadows.get_hashed(key, hash, now) {
             account.stopped(run.jail, good);
         }
-        let run = self.runs.get(seen.key, seen.now);
+        let run = self.runs.get_hashed(key, hash, now);
         let run = run.or_else(|| self.networks.get(seen.key.wide(), seen.now));
         if let Some((run, _)) = run {
             account.stopped(run.jail, good);
@@ -343,7 +346,7 @@ impl Detector {
     }
 
     /// For trials: keeps accounts from now on, and takes times as those of a log. Lines of banned sources are not hits
-    /// any more, since they would not have come.
+    /// any more, since they would not have come. [`top`](Self::top) and [`Counters::dominant`] go on no more.
     pub fn keep_account(&mut self) {
         self.clock = Clock::new(LOG_SLACK);
         self.account = Some(Account::new(self.jails.len(), self.seed));

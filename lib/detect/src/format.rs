@@ -33,7 +33,7 @@ pub use self::{
     error::{FormatError, Unparsed},
     json_keys::Field,
 };
-use crate::Event;
+use crate::{Event, Needs};
 
 /// The names that [`Format::named`] knows.
 pub static FORMATS: &[&str] = &[
@@ -201,6 +201,29 @@ impl Format {
         self.read(scan::trim_end(line), Given::Line)
     }
 
+    /// As [`parse`](Self::parse), but what jails do not look at may be left out: method, path, query and host of a line
+    /// whose status decides. [`Detector::observe`](crate::Detector::observe) says the same about both. `event` is a fresh
+    /// one; events are large, so it is not moved.
+    ///
+    /// # Errors
+    /// [`Unparsed`], of the same lines.
+    pub fn parse_for<'a>(
+        &'a mut self,
+        line: &'a [u8],
+        needs: &Needs,
+        event: &mut Event<'a>,
+    ) -> Result<(), Unparsed> {
+        let line = scan::trim_end(line);
+        if let Kind::Access(access) = &self.kind
+            && !self.syslog
+            && self.container.is_none()
+        {
+            return access.read(event, line, &mut self.reader, Given::Line, Some(needs));
+        }
+        *event = self.read(line, Given::Line)?;
+        Ok(())
+    }
+
     /// Takes apart the head of a line whose rest is not there, as it is too long: otherwise a client would hide behind a
     /// header of 128 KiB. Since the client chooses where the head ends, only what stands before the end for sure is read:
     /// the address, and each field that is complete; `status` may be 0, and a last field may lack its end. Formats that
@@ -227,7 +250,11 @@ impl Format {
             header = syslog::split(line, &reader.clock);
         }
         let mut event = match &self.kind {
-            Kind::Access(access) => access.read(header.message, reader, given),
+            Kind::Access(access) => {
+                let mut event = Event::default();
+                let read = access.read(&mut event, header.message, reader, given, None);
+                read.map(|()| event)
+            }
             Kind::Haproxy => haproxy::read(header.message, reader),
             Kind::Json(keys) => keys.read(header.message, reader, given),
             Kind::Layout(layout) => layout.read(header.message, reader, given),

@@ -1,12 +1,16 @@
 //! What is remembered of sources until a time: a map with a bound.
 //!
 //! Sets of 8 entries; a newcomer takes an entry whose time is over, else the one whose time is over first, which is
-//! counted as lost. It grows with what it holds, up to the bound. For what decisions need, not for every line.
+//! counted as lost. It grows with what it holds, up to the bound. A byte of the hash of each entry is kept apart, so that
+//! mostly one entry of a set is looked at, or none.
 
 use crate::key::Key;
 
 const WAYS: usize = 8;
 const FIRST_SETS: usize = 32;
+/// The lowest bit of each byte, and the highest.
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = LOW << 7;
 
 #[derive(Clone, Copy, Default)]
 struct Slot<V> {
@@ -19,6 +23,8 @@ struct Slot<V> {
 /// A bounded map of values that hold until a time.
 pub(crate) struct Memory<V> {
     slots: Vec<Slot<V>>,
+    /// Of each set, the byte of each entry.
+    tags: Vec<[u8; WAYS]>,
     used: usize,
     max: usize,
     seed: u64,
@@ -31,6 +37,7 @@ impl<V: Copy + Default> Memory<V> {
         let max = max.next_power_of_two().max(FIRST_SETS * WAYS);
         Self {
             slots: vec![Slot::default(); FIRST_SETS * WAYS],
+            tags: vec![[0; WAYS]; FIRST_SETS],
             used: 0,
             max,
             seed,
@@ -38,40 +45,75 @@ impl<V: Copy + Default> Memory<V> {
         }
     }
 
-    fn base(&self, key: Key) -> usize {
-        let sets = self.slots.len() / WAYS;
-        // Other bits than those of the buckets.
-        (key.hash(self.seed) >> 20) as usize % sets * WAYS
+    /// The hash of a key, the same for all memories of a seed.
+    pub(crate) fn hash(&self, key: Key) -> u64 {
+        key.hash(self.seed)
     }
 
-    fn set(&mut self, key: Key) -> &mut [Slot<V>] {
-        let base = self.base(key);
+    fn set_of(&self, hash: u64) -> usize {
+        // Other bits than those of the buckets. The number of sets is a power of two.
+        (hash >> 20) as usize & (self.tags.len() - 1)
+    }
+
+    fn set(&mut self, hash: u64) -> &mut [Slot<V>] {
+        let base = self.set_of(hash) * WAYS;
         self.slots.get_mut(base..base + WAYS).unwrap_or_default()
     }
 
+    /// Where the entry of a key is, be its time over or not.
+    #[inline]
+    fn find(&self, key: Key, hash: u64) -> Option<usize> {
+        let set = self.set_of(hash);
+        let others = u64::from_le_bytes([tag(hash); WAYS]);
+        let tags = u64::from_le_bytes(*self.tags.get(set)?) ^ others;
+        // Bytes that are 0; above one of them, others may look the same.
+        let mut candidates = tags.wrapping_sub(LOW) & !tags & HIGH;
+        while candidates != 0 {
+            let at = set * WAYS + candidates.trailing_zeros() as usize / 8;
+            let slot = self.slots.get(at)?;
+            if slot.key == key && slot.until != 0 {
+                return Some(at);
+            }
+            candidates &= candidates - 1;
+        }
+        None
+    }
+
     /// The value of a key and the time until which it holds, if that is not over.
+    #[inline]
     pub(crate) fn get(&self, key: Key, now: i64) -> Option<(&V, i64)> {
-        let base = self.base(key);
-        let set = self.slots.get(base..base + WAYS)?;
-        let slot = set
-            .iter()
-            .find(|slot| slot.key == key && slot.until > now)?;
-        Some((&slot.value, slot.until))
+        if self.used == 0 {
+            return None;
+        }
+        self.get_hashed(key, self.hash(key), now)
+    }
+
+    /// The same, with the hash of the key by the seed of this memory.
+    #[inline]
+    pub(crate) fn get_hashed(&self, key: Key, hash: u64, now: i64) -> Option<(&V, i64)> {
+        let slot = self.slots.get(self.find(key, hash)?)?;
+        (slot.until > now).then_some((&slot.value, slot.until))
     }
 
     /// The value of a key, to change it, if its time is not over.
     pub(crate) fn get_mut(&mut self, key: Key, now: i64) -> Option<&mut V> {
-        let mut slots = self.set(key).iter_mut();
-        let slot = slots.find(|slot| slot.key == key && slot.until > now)?;
-        Some(&mut slot.value)
+        let at = self.find(key, self.hash(key))?;
+        let slot = self.slots.get_mut(at)?;
+        (slot.until > now).then_some(&mut slot.value)
     }
 
     /// The value of a key, the default one if there is none, and makes it hold until `until` at least.
-    pub(crate) fn entry(&mut self, key: Key, until: i64, now: i64) -> Option<&mut V> {
-        if self.get(key, now).is_none() {
+    #[inline]
+    pub(crate) fn entry(&mut self, key: Key, hash: u64, until: i64, now: i64) -> Option<&mut V> {
+        let live = |memory: &Self| {
+            let at = memory.find(key, hash)?;
+            (memory.slots.get(at)?.until > now).then_some(at)
+        };
+        let at = live(self).or_else(|| {
             self.set_until(key, V::default(), until, now);
-        }
-        let slot = self.set(key).iter_mut().find(|slot| slot.key == key)?;
+            self.find(key, hash)
+        });
+        let slot = self.slots.get_mut(at?)?;
         slot.until = slot.until.max(until);
         Some(&mut slot.value)
     }
@@ -94,19 +136,24 @@ impl<V: Copy + Default> Memory<V> {
 
     /// Whether a newcomer would push somebody out.
     fn is_full(&self, key: Key, now: i64) -> bool {
-        let base = self.base(key);
+        let base = self.set_of(self.hash(key)) * WAYS;
         let set = self.slots.get(base..base + WAYS).unwrap_or_default();
         set.iter().all(|slot| slot.until > now && slot.key != key)
     }
 
     fn put(&mut self, new: Slot<V>, now: i64) {
-        let set = self.set(new.key);
+        let hash = self.hash(new.key);
+        let number = self.set_of(hash);
+        let set = self.set(hash);
         let same = set.iter().position(|s| s.until != 0 && s.key == new.key);
         let first = || (0..set.len()).min_by_key(|way| set[*way].until);
         let Some(way) = same.or_else(first) else {
             return;
         };
         let old = std::mem::replace(&mut set[way], new);
+        if let Some(tags) = self.tags.get_mut(number) {
+            tags[way] = tag(hash);
+        }
         self.used += usize::from(old.until == 0);
         self.lost += u64::from(old.until > now && old.key != new.key);
     }
@@ -114,6 +161,7 @@ impl<V: Copy + Default> Memory<V> {
     fn grow(&mut self, now: i64) {
         let size = self.slots.len() * 2;
         let old = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
+        self.tags = vec![[0; WAYS]; size / WAYS];
         self.used = 0;
         for slot in old.into_iter().filter(|slot| slot.until > now) {
             self.put(slot, now);
@@ -123,7 +171,8 @@ impl<V: Copy + Default> Memory<V> {
     /// Forgets a key.
     pub(crate) fn remove(&mut self, key: Key) {
         let mut freed = 0;
-        for slot in self.set(key) {
+        let hash = self.hash(key);
+        for slot in self.set(hash) {
             if slot.key == key && slot.until != 0 {
                 *slot = Slot::default();
                 freed += 1;
@@ -142,6 +191,11 @@ impl<V: Copy + Default> Memory<V> {
     pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
+}
+
+/// Of other bits than the number of the set.
+fn tag(hash: u64) -> u8 {
+    (hash >> 56) as u8
 }
 
 #[cfg(test)]

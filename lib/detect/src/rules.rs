@@ -17,6 +17,7 @@ pub(crate) use self::{
     filter::Filter,
     pattern::Pattern,
     scan::{Scan, bits},
+    status::STATUSES,
     text::text,
 };
 use crate::{

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Replay, path: &Path, out: &mut dyn Write) -> Result<Exi
     for unknown in &run.unknown {
         eprintln!("warning: {unknown}");
     }
-    let report = report::Report::of(&run, &done);
+    let report = report::Report::of(&mut run, &done);
     if args.json {
         report.json(out)?;
     } else {

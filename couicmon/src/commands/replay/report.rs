@@ -21,12 +21,9 @@ pub(super) struct Report<'r> {
 }
 
 impl<'r> Report<'r> {
-    pub(super) fn of(run: &'r Run, done: &'r Figures) -> Self {
-        Self {
-            run,
-            done,
-            jails: run.account(),
-        }
+    pub(super) fn of(run: &'r mut Run, done: &'r Figures) -> Self {
+        let jails = run.account();
+        Self { run, done, jails }
     }
 
     pub(super) fn text(&self, out: &mut dyn Write, bans: bool) -> io::Result<()> {

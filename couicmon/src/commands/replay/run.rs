@@ -8,7 +8,7 @@ use std::{
 };
 
 use couic_detect::{
-    Answer, Ban, Decision, Detector, Event, Format, JailAccount, SourceId, Unparsed,
+    Answer, Ban, Decision, Detector, Event, Format, JailAccount, Needs, SourceId, Unparsed,
 };
 use couic_tail::{Sink, StreamId, When};
 
@@ -73,6 +73,8 @@ pub(super) struct Run {
 
 struct Source {
     id: SourceId,
+    /// What its jails look at.
+    needs: Needs,
     name: String,
     format: Format,
     format_name: String,
@@ -94,10 +96,11 @@ impl Run {
         detector.keep_account();
         let source = |candidate: &Candidate<'_>| {
             let name = &candidate.source.name;
+            let unread = || Failure::Usage(format!("no jail reads the source {name}"));
+            let id = detector.source(name).ok_or_else(unread)?;
             Ok(Source {
-                id: detector
-                    .source(name)
-                    .ok_or_else(|| Failure::Usage(format!("no jail reads the source {name}")))?,
+                id,
+                needs: detector.needs(id).ok_or_else(unread)?,
                 name: name.clone(),
                 format: candidate.format.clone(),
                 format_name: candidate.format_name.clone(),
@@ -125,7 +128,7 @@ impl Run {
         })
     }
 
-    pub(super) fn account(&self) -> Vec<JailAccount> {
+    pub(super) fn account(&mut self) -> Vec<JailAccount> {
         self.detector.account()
     }
 
@@ -170,8 +173,12 @@ impl Run {
     }
 
     fn line(&mut self, source: usize, format: &mut Format, dates: &mut Format, line: &[u8]) {
-        match format.parse(line) {
-            Ok(event) => self.event(source, &event, dates, line),
+        let Some(needs) = self.sources.get(source).map(|source| &source.needs) else {
+            return;
+        };
+        let mut event = Event::default();
+        match format.parse_for(line, needs, &mut event) {
+            Ok(()) => self.event(source, &event, dates, line),
             Err(why) => self.unread(why, line),
         }
     }

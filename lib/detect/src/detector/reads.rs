@@ -1,16 +1,26 @@
-//! What the detector tells, without changing anything.
+//! What the detector tells.
 
 use couic_common::time_left;
 
 use super::{Detector, SourceId};
 use crate::{
-    Client, Counters, Event, JailAccount, JailFigures, LadderRow, Talker, Verdict,
+    Client, Counters, Distinct, Event, JailAccount, JailFigures, LadderRow, Needs, Talker, Verdict,
     account::Account,
     key::Key,
     rules::{Filter, Pattern, text},
 };
 
 impl Detector {
+    /// What the jails of a source look at.
+    #[must_use]
+    pub fn needs(&self, source: SourceId) -> Option<Needs> {
+        let distinct = |jail: usize| {
+            let field = self.jails.get(jail).and_then(|jail| jail.rule.distinct);
+            matches!(field, Some(Distinct::Path | Distinct::Host))
+        };
+        Some(self.scans.get(source.0)?.needs(distinct))
+    }
+
     /// What is remembered of sources that were banned, to be saved.
     #[must_use]
     pub fn ladder(&self) -> Vec<LadderRow> {
@@ -60,8 +70,8 @@ impl Detector {
 
     /// What [`keep_account`](Self::keep_account) asked for, in the order of jails; empty without that.
     #[must_use]
-    pub fn account(&self) -> Vec<JailAccount> {
-        let accounts = self.account.as_ref().map(Account::jails);
+    pub fn account(&mut self) -> Vec<JailAccount> {
+        let accounts = self.account.as_mut().map(Account::jails);
         let jails = self.jails.iter().zip(accounts.unwrap_or_default());
         jails
             .map(|(jail, account)| JailAccount {

@@ -14,12 +14,30 @@ pub(super) fn cut_last(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 
 /// What stands before and after the first quote that no backslash escapes. Writers of logs escape quotes in what clients
 /// send (`\x22` or `\"`), so this one is the writer's own.
+#[inline]
 pub(super) fn cut_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut at = 0;
+    let (before, after, _) = cut_escaped(text)?;
+    Some((before, after))
+}
+
+/// The same, and whether a backslash stands before it.
+#[inline]
+pub(super) fn cut_escaped(text: &[u8]) -> Option<(&[u8], &[u8], bool)> {
+    let at = memchr2(b'"', b'\\', text)?;
+    if text[at] == b'"' {
+        return Some((&text[..at], &text[at + 1..], false));
+    }
+    let at = behind_escapes(text, at)?;
+    Some((&text[..at], &text[at + 1..], true))
+}
+
+/// The first quote that is not escaped, behind the backslash at `at`.
+fn behind_escapes(text: &[u8], mut at: usize) -> Option<usize> {
+    at += 2;
     loop {
         at += memchr2(b'"', b'\\', text.get(at..)?)?;
         if text[at] == b'"' {
-            return Some((&text[..at], &text[at + 1..]));
+            return Some(at);
         }
         at += 2;
     }

@@ -31,6 +31,13 @@ impl Filter {
         self.login.is_empty() || login.is_some_and(|login| self.login.contains(&login))
     }
 
+    /// Whether it asks for anything of the request: method, path, query or host.
+    pub(crate) fn reads_request(&self) -> bool {
+        let texts = [&self.methods, &self.paths, &self.hosts, &self.contains];
+        let regexes = [&self.regexes, &self.ignore];
+        texts.iter().any(|texts| !texts.is_empty()) || regexes.iter().any(|list| !list.is_empty())
+    }
+
     /// Why an event with this text is no hit, for the operator. None if it is one.
     pub(crate) fn why_not(&self, event: &Event<'_>, text: &[u8]) -> Option<String> {
         if !self.has_status(event.status) {

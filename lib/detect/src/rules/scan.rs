@@ -14,7 +14,7 @@ use super::{
     status::STATUSES,
     text,
 };
-use crate::{Event, Login};
+use crate::{Event, Login, Needs};
 
 const LOGINS: [Option<Login>; 4] = [
     None,
@@ -139,6 +139,15 @@ impl Scan {
             left &= !*with_regex | regexes.find(text);
         }
         left
+    }
+
+    /// What its jails look at; `distinct` says of which jails they count values of the request.
+    pub(crate) fn needs(&self, distinct: impl Fn(usize) -> bool) -> Needs {
+        let reading = mask_of(&self.filters, |(filter, jail)| {
+            filter.reads_request() || jail.is_some_and(&distinct)
+        });
+        let of_status = |status| self.by_status.get(usize::from(status)).copied();
+        Needs::new(|status| of_status(status).unwrap_or(reading) & reading != 0)
     }
 
     /// What statuses, methods and logins leave.
