@@ -129,6 +129,10 @@ fn health_reports_a_stopped_attacher_within_seconds() {
     });
     let expected = format!("the attacher (process {attacher}) has not answered for ");
     assert!(problem.starts_with(&expected), "{problem}");
+    // Logged by the next probe, later than health reports it; an answer before then leaves nothing to log.
+    until("it is logged", Duration::from_secs(60), || {
+        daemon.log().contains(&expected).then_some(())
+    });
     assert!(stands(&lab), "attached programs keep filtering");
     nix::sys::signal::kill(attacher, Signal::SIGCONT).expect("continue it");
     until("health is ok again", Duration::from_secs(60), || {
