@@ -1,6 +1,7 @@
 //! From a request to a dropped packet: real web servers of Debian write their logs, couicmon reads them, the daemon drops
 //! the offender by XDP, and nobody else.
 
+mod escalation;
 mod outages;
 mod proxied;
 pub(crate) mod servers;
