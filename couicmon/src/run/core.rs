@@ -47,8 +47,10 @@ impl Core {
         self.settings = sources
             .iter()
             .filter_map(|source| {
+                let id = self.detector.source(&source.name)?;
                 let settings = Settings {
-                    id: self.detector.source(&source.name)?,
+                    id,
+                    needs: self.detector.needs(id)?,
                     format: source.format.clone(),
                     format_text: source.format_text.clone(),
                     judge: Judge::of(source, ignored),

@@ -32,6 +32,7 @@ impl Judge {
     }
 
     /// Whose line this is; None for formats without an address of their own.
+    #[inline]
     pub(crate) fn client(&self, event: &Event<'_>) -> Option<Client> {
         let forwarded = match self.client_from {
             ClientFrom::Forwarded => event.forwarded.as_ref(),

@@ -75,6 +75,8 @@ impl Service {
         core.detector.adopt(&mut current.detector);
         core.detector.restore_ladder(ladder, clock_ms());
         core.generation = current.generation;
+        // Before its first line: settings of the core before go with other jails.
+        core.know(&now.config.sources, now.ignored.as_deref());
         let before = std::mem::replace(&mut *current, core);
         drop(current);
         self.know(now);

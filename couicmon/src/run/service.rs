@@ -77,7 +77,7 @@ pub(crate) struct Service {
 pub(super) struct Now {
     pub(super) config: Config,
     pub(super) running: Vec<Running>,
-    ignored: Option<Arc<Ignored>>,
+    pub(super) ignored: Option<Arc<Ignored>>,
     /// The sources of which it was told that nobody is judged.
     told: Vec<String>,
     /// Why the state cannot be written.

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use couic_detect::{Decision, Format, SourceId, Unparsed};
+use couic_detect::{Decision, Event, Format, Needs, SourceId, Unparsed};
 use couic_tail::{Sink, StreamId, When};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
@@ -38,6 +38,8 @@ const DATED: i64 = 60_000;
 pub(crate) struct Settings {
     /// As the detector knows it.
     pub(crate) id: SourceId,
+    /// What its jails look at; those for late lines are some of them.
+    pub(crate) needs: Needs,
     /// To be cloned for each stream.
     pub(crate) format: Format,
     /// Which of the formats this is, to tell whether streams need another one.
@@ -179,15 +181,15 @@ impl Watch {
         let reader = self.streams.entry(stream);
         let reader = reader.or_insert_with(|| Reader::new(settings.format.clone()));
         let format = reader.at(self.now_ms, given.when);
+        let mut event = Event::default();
         let parsed = if given.is_whole {
-            format.parse(line)
+            format.parse_for(line, &settings.needs, &mut event)
         } else {
-            format.parse_head(line)
+            format.parse_head(line).map(|head| event = head)
         };
-        let event = match parsed {
-            Ok(event) => event,
-            Err(why) => return self.unparsed(why, line),
-        };
+        if let Err(why) = parsed {
+            return self.unparsed(why, line);
+        }
         let Some(judge) = &settings.judge else {
             self.counts.unjudged.fetch_add(1, Relaxed);
             return;

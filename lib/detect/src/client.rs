@@ -135,6 +135,13 @@ impl Trusted {
     #[inline]
     pub fn client(&self, peer: IpAddr, forwarded: &[u8]) -> Client {
         let peer = peer.to_canonical();
+        if self.nets.is_empty() && !self.unix {
+            return Client::Known(peer);
+        }
+        self.behind(peer, forwarded)
+    }
+
+    fn behind(&self, peer: IpAddr, forwarded: &[u8]) -> Client {
         let local = self.unix && peer == LOCAL_PEER;
         if !local && !self.nets.contains(peer) {
             return Client::Known(peer);

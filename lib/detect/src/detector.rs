@@ -109,6 +109,7 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    #[inline]
     fn of(&mut self, addr: IpAddr, detector: &Detector) {
         self.addr = addr.to_canonical();
         self.key = Key::of(addr, detector.v6_prefix);

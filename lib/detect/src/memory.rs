@@ -91,6 +91,9 @@ impl<V: Copy + Default> Memory<V> {
     /// The same, with the hash of the key by the seed of this memory.
     #[inline]
     pub(crate) fn get_hashed(&self, key: Key, hash: u64, now: i64) -> Option<(&V, i64)> {
+        if self.used == 0 {
+            return None;
+        }
         let slot = self.slots.get(self.find(key, hash)?)?;
         (slot.until > now).then_some((&slot.value, slot.until))
     }

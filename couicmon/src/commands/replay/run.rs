@@ -200,7 +200,9 @@ impl Run {
         };
         let client = source.judge.client(event);
         let decisions = self.detector.observe(source.id, event, client, line, now);
-        self.decided(decisions, now);
+        if !decisions.is_empty() {
+            self.decided(decisions, now);
+        }
     }
 
     fn decided(&mut self, decisions: Vec<Decision>, now: i64) {

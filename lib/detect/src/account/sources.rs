@@ -3,6 +3,8 @@
 //! Sets of 8 cells; it grows up to a bound, and then the source of the set that was seen longest ago makes room. Lines
 //! are gathered, so that the memory of several sources is fetched at once.
 
+use std::hint::black_box;
+
 use crate::bucket::way_of;
 
 const WAYS: usize = 8;
@@ -86,14 +88,21 @@ impl Sources {
     pub(super) fn settle(&mut self) {
         let (lines, gathered) = (self.lines, std::mem::take(&mut self.gathered));
         let lines = lines.get(..gathered).unwrap_or_default();
-        // Apart from what follows, so that no look-up waits for the memory of the one before.
-        let mut ways = [WAYS; GATHERED];
-        for (line, way) in lines.iter().zip(&mut ways) {
-            *way = self.way(line.hash);
+        self.fetch(lines);
+        for line in lines {
+            self.count(line);
         }
-        for (line, way) in lines.iter().zip(ways) {
-            self.count(line, way);
-        }
+    }
+
+    /// Reads a word of each cache line that they need, and does nothing else: so that none waits for the memory of the one
+    /// before.
+    fn fetch(&self, lines: &[Line]) {
+        let sets = lines
+            .iter()
+            .filter_map(|line| self.sets.get(self.set_of(line.hash)));
+        black_box(sets.fold(0, |words, set| {
+            words ^ set.hashes[0] ^ u64::from(set.seen[0])
+        }));
     }
 
     /// Keeps a source, also if it is seen longest ago.
@@ -104,7 +113,7 @@ impl Sources {
             seen: KEPT,
             ..Line::default()
         };
-        self.count(&line, self.way(hash));
+        self.count(&line);
     }
 
     /// What is known of a source, without lines that are gathered.
@@ -136,31 +145,26 @@ impl Sources {
     }
 
     #[inline]
-    fn count(&mut self, line: &Line, way: usize) {
-        let number = self.set_of(line.hash);
-        let Some(set) = self.sets.get_mut(number) else {
-            return;
-        };
-        // Sources may have come or moved since it was looked up.
-        if set.hashes.get(way) != Some(&line.hash) {
-            return self.newcomer(line);
-        }
-        set.add(way, line);
-    }
-
-    #[cold]
-    fn newcomer(&mut self, line: &Line) {
-        let way = self.way(line.hash);
+    fn count(&mut self, line: &Line) {
+        let mut way = self.way(line.hash);
         if way == WAYS {
-            while self.is_crowded(line.hash) && self.sets.len() < self.max_sets {
-                self.grow();
-            }
-            self.lost += u64::from(self.put(line.hash, line.seen, 0));
+            way = self.newcomer(line);
         }
-        let (number, way) = (self.set_of(line.hash), self.way(line.hash));
+        let number = self.set_of(line.hash);
         if let Some(set) = self.sets.get_mut(number) {
             set.add(way, line);
         }
+    }
+
+    /// Where it is from now on.
+    #[cold]
+    fn newcomer(&mut self, line: &Line) -> usize {
+        while self.is_crowded(line.hash) && self.sets.len() < self.max_sets {
+            self.grow();
+        }
+        let (way, pushed_out) = self.put(line.hash, line.seen, 0);
+        self.lost += u64::from(pushed_out);
+        way
     }
 
     /// Whether a newcomer would push somebody out, or soon will.
@@ -170,19 +174,19 @@ impl Sources {
         is_full || self.used * 4 > self.sets.len() * WAYS * 3
     }
 
-    /// Whether another source had to make room.
-    fn put(&mut self, hash: u64, seen: u32, good: u32) -> bool {
+    /// Where it is now, and whether another source had to make room.
+    fn put(&mut self, hash: u64, seen: u32, good: u32) -> (usize, bool) {
         let number = self.set_of(hash);
         let Some(set) = self.sets.get_mut(number) else {
-            return false;
+            return (0, false);
         };
-        // Free cells were never seen.
-        let first = (0..WAYS).min_by_key(|way| (set.hashes[*way] != 0, set.seen[*way]));
-        let way = first.unwrap_or(0);
-        let pushed_out = set.hashes[way] != 0;
+        let free = set.hashes.iter().position(|hash| *hash == 0);
+        let first = || (0..WAYS).min_by_key(|way| set.seen[*way]);
+        let way = free.or_else(first).unwrap_or(0);
+        let pushed_out = free.is_none();
         (set.hashes[way], set.seen[way], set.good[way]) = (hash, seen, good);
         self.used += usize::from(!pushed_out);
-        pushed_out
+        (way, pushed_out)
     }
 
     fn grow(&mut self) {

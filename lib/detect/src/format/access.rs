@@ -8,7 +8,7 @@ use super::{
     clock::CLF,
     escape::Escape,
     request::set_line,
-    scan::{cut, cut_escaped, cut_last, cut_quote, number, status, unless_dash},
+    scan::{behind_digits, cut, cut_escaped, cut_last, cut_quote, number, status, unless_dash},
 };
 use crate::{Event, Needs};
 
@@ -71,6 +71,9 @@ fn front<'a>(
     }))
 }
 
+/// The length of `- - [TIME] "`.
+const WHEN: usize = CLF + 8;
+
 /// `- USER [TIME] "`.
 #[inline]
 fn who_and_when<'a>(
@@ -78,6 +81,14 @@ fn who_and_when<'a>(
     text: &'a [u8],
     reader: &mut Reader,
 ) -> Option<&'a [u8]> {
+    // Mostly nobody is named, and it is the second of the line before.
+    if let Some([b'-', b' ', b'-', b' ', b'[', after @ ..]) = text.first_chunk::<WHEN>()
+        && let Some((time, b"] \"")) = after.split_first_chunk()
+        && let Some(ms) = reader.clock.same(time)
+    {
+        event.time_ms = Some(ms);
+        return text.get(WHEN..);
+    }
     let (head, rest) = cut_quote(text)?;
     let (who, time) = head.split_at(head.len().checked_sub(CLF + 3)?);
     let time = time.strip_prefix(b"[")?.strip_suffix(b"] ")?;
@@ -127,15 +138,22 @@ fn answer<'a>(event: &mut Event<'a>, text: &'a [u8], more: bool) -> Option<()> {
     if !more {
         return is_size(cut(rest, b' ').map_or(rest, |(size, _)| size));
     }
-    let (size, rest) = cut_quote(rest)?;
-    is_size(size.strip_suffix(b" ")?)?;
+    let rest = match behind_digits(rest) {
+        Some([b' ', b'"', rest @ ..]) => rest,
+        _ => {
+            let (size, rest) = cut_quote(rest)?;
+            is_size(size.strip_suffix(b" ")?)?;
+            rest
+        }
+    };
     let (_, rest) = cut_quote(rest)?;
     let (agent, _, escaped) = cut_escaped(rest.strip_prefix(b" \"")?)?;
     let agent = unless_dash(agent);
-    event.agent = match escaped {
-        true => Escape::Backslash.undo(agent),
-        false => Cow::Borrowed(agent),
-    };
+    if escaped {
+        event.agent = Escape::Backslash.undo(agent);
+    } else {
+        event.agent = Cow::Borrowed(agent);
+    }
     Some(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::scan::others;
+
 /// What stands for the other end of a Unix socket, where [`Format::accept_unix`](crate::Format::accept_unix) allows it.
 pub(crate) const LOCAL_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -38,53 +40,51 @@ fn is_port(text: &[u8]) -> bool {
     (2..=6).contains(&text.len()) && text[0] == b':' && text[1..].iter().all(u8::is_ascii_digit)
 }
 
-/// Sixteen times the same byte.
-const fn every(byte: u8) -> u128 {
-    u128::from_le_bytes([byte; 16])
-}
-
 /// The IPv4 address at the start of a text and its length, if a space follows, as [`address`] reads it. Has no branch that
 /// depends on the lengths of its numbers. None says nothing: ports, other addresses, and short texts are left to the rest.
 #[inline]
 pub(super) fn v4_before_space(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
-    let text = u128::from_le_bytes(*text.first_chunk()?);
-    let space = zeros(text ^ every(b' '));
-    let end = space.trailing_zeros() / 8;
-    let before = 1_u128.checked_shl(end * 8)?.wrapping_sub(1);
-    // Bytes of digits become their values, others are 10 or more.
-    let values = text ^ every(b'0');
-    let digits = !(((values & every(0x7f)) + every(0x76)) | values) & every(0x80);
-    let mut dots = zeros(text ^ every(b'.')) & before;
-    let others = !(dots | digits) & every(0x80) & before;
-    let is_clean = others == 0 && dots.count_ones() == 3;
-    let mut padded = [0; 20];
-    padded[4..].copy_from_slice(&values.to_le_bytes());
-    let (mut addr, mut start, mut is_valid) = (0, 0, is_clean);
+    let text: &[u8; 16] = text.first_chunk()?;
+    let [first, second] = text.as_chunks().0 else {
+        return None;
+    };
+    let mut ends = ends_of(*first) | ends_of(*second) << 8;
+    let (mut addr, mut start, mut is_valid) = (0, 0, true);
     for octet in 0..4 {
-        let dot = dots.trailing_zeros() / 8;
-        let stop = if octet == 3 { end } else { dot };
-        dots &= dots.wrapping_sub(1);
-        let before = padded.get(stop as usize..)?.first_chunk()?;
-        let (value, fits) = octet_of(u32::from_le_bytes(*before), stop.wrapping_sub(start));
+        let end = ends.trailing_zeros() as usize;
+        ends &= ends.wrapping_sub(1);
+        let (value, fits) = octet_of(before(text, end)?, end.wrapping_sub(start));
         addr = addr << 8 | value;
-        is_valid &= fits;
-        start = stop + 1;
+        is_valid &= fits & (*text.get(end)? == if octet == 3 { b' ' } else { b'.' });
+        start = end + 1;
     }
-    is_valid.then_some((Ipv4Addr::from_bits(addr), end as usize))
+    is_valid.then_some((Ipv4Addr::from_bits(addr), start - 1))
 }
 
-/// The highest bit of each byte that is 0.
-const fn zeros(bytes: u128) -> u128 {
-    !(((bytes & every(0x7f)) + every(0x7f)) | bytes) & every(0x80)
+/// Which of eight bytes are no digits.
+#[inline]
+const fn ends_of(bytes: [u8; 8]) -> u32 {
+    // The highest bits side by side.
+    ((others(bytes) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
+}
+
+/// The four bytes before `end`, the last one on top; zeros before the start.
+#[inline]
+fn before(text: &[u8; 16], end: usize) -> Option<u32> {
+    let from = text.get(end.saturating_sub(4)..)?.first_chunk()?;
+    let missing = 4_usize.saturating_sub(end) as u32;
+    Some(u32::from_le_bytes(*from).wrapping_shl(missing * 8))
 }
 
 /// The number of the last `len` of four digits, and whether it is one of an address.
 #[inline]
-fn octet_of(digits: u32, len: u32) -> (u32, bool) {
-    let digits = digits & u32::MAX.wrapping_shl(32_u32.wrapping_sub(len.wrapping_mul(8)));
+fn octet_of(digits: u32, len: usize) -> (u32, bool) {
+    // Bytes of digits become their values.
+    let digits = digits ^ 0x3030_3030;
+    let digits = digits & u32::MAX.wrapping_shl(32_u32.wrapping_sub((len as u32).wrapping_mul(8)));
     let value = (digits >> 24) + (digits >> 16 & 0xff) * 10 + (digits >> 8 & 0xff) * 100;
     // Of two digits from 10 on, of three from 100 on: no leading zeros.
-    let least = [u32::MAX, 0, 10, 100].get(len as usize);
+    let least = [u32::MAX, 0, 10, 100].get(len);
     (
         value,
         value <= 255 && least.is_some_and(|least| value >= *least),

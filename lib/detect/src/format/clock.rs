@@ -48,6 +48,12 @@ impl Clock {
         self.last_ms
     }
 
+    /// The same, if it is the last one again.
+    #[inline]
+    pub(super) fn same(&self, text: &[u8; CLF]) -> Option<i64> {
+        self.last_ms.filter(|_| *text == self.last)
+    }
+
     /// `09/Dec/2026:12:59:46.633`, in local time.
     pub(super) fn haproxy(&self, text: &[u8]) -> Option<i64> {
         let (seconds, millis) = (text.get(..20)?, text.get(20..)?);

@@ -16,11 +16,27 @@ pub(super) fn cut_last(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 /// send (`\x22` or `\"`), so this one is the writer's own.
 #[inline]
 pub(super) fn cut_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (before, after, _) = cut_escaped(text)?;
+    let at = quote(text)?;
+    let (before, after) = (&text[..at], &text[at + 1..]);
+    // One behind a backslash may be escaped.
+    if before.last() == Some(&b'\\') {
+        let (before, after, _) = cut_escaped(text)?;
+        return Some((before, after));
+    }
     Some((before, after))
 }
 
-/// The same, and whether a backslash stands before it.
+/// The first quote, mostly near: a search that is compiled into its caller is faster then than a wider one.
+#[inline]
+fn quote(text: &[u8]) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(quote) = memchr::arch::x86_64::sse2::memchr::One::new(b'"') {
+        return quote.find(text);
+    }
+    memchr(b'"', text)
+}
+
+/// As [`cut_quote`], and whether a backslash stands before it.
 #[inline]
 pub(super) fn cut_escaped(text: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     let at = memchr2(b'"', b'\\', text)?;
@@ -41,6 +57,23 @@ fn behind_escapes(text: &[u8], mut at: usize) -> Option<usize> {
         }
         at += 2;
     }
+}
+
+/// What follows the 1 to 8 digits at the start of a text. Has no branch that depends on their number. None says nothing:
+/// short texts are left to others.
+#[inline]
+pub(super) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
+    let count = others(*text.first_chunk()?).trailing_zeros() as usize / 8;
+    text.get(count..).filter(|_| count > 0)
+}
+
+/// The highest bit of each of eight bytes that is no digit.
+#[inline]
+pub(super) const fn others(bytes: [u8; 8]) -> u64 {
+    const EVERY: u64 = u64::from_le_bytes([1; 8]);
+    // Bytes of digits become their values, others are 10 or more.
+    let values = u64::from_le_bytes(bytes) ^ (EVERY * 0x30);
+    (((values & (EVERY * 0x7f)) + EVERY * 0x76) | values) & (EVERY * 0x80)
 }
 
 /// A decimal number of 1 to `digits` digits, at most 9.
@@ -88,6 +121,20 @@ mod tests {
         for unclosed in [r#"a\""#, r"a\", "", "abc", r#"\\\""#] {
             assert_eq!(cut_quote(unclosed.as_bytes()), None, "{unclosed}");
         }
+    }
+
+    #[test]
+    fn up_to_eight_digits_are_skipped() {
+        for count in 0..=9_usize {
+            for end in [" \"", "x", "/", ":", "\u{b0}"] {
+                let text = format!("{}{end} and more", "1234567890".get(..count).unwrap());
+                let rest = text.get(count..).map(str::as_bytes);
+                let expected = rest.filter(|_| (1..=8).contains(&count));
+                let found = behind_digits(text.as_bytes());
+                assert_eq!(found.filter(|_| count != 9), expected, "{text}");
+            }
+        }
+        assert_eq!(behind_digits(b"1234567"), None);
     }
 
     #[test]

@@ -44,6 +44,41 @@ fn common_and_vhost_combined_are_read() {
 }
 
 #[test]
+fn the_line_before_changes_nothing() {
+    let zone = LINE.replace("+0000", "+0100");
+    let lines = [
+        LINE.into(),
+        LINE.replace("bob", "-"),
+        LINE.replace("- bob", "x -"),
+        LINE.replace("bob", "-").replace(":01 ", ":02 "),
+        LINE.replace("bob", "-").replace(":01 ", ":0x "),
+        LINE.replace("bob", "-").replace("] ", "]  "),
+        zone.replace("bob", "-"),
+        LINE.replace("1234", "-"),
+        LINE.replace("1234", "123456789"),
+        LINE.replace("1234", "12x"),
+        LINE.replace("https://e.example/", "https://\\\"\\\\"),
+    ];
+    let mut used = Format::named("combined").unwrap();
+    for before in &lines {
+        for line in &lines {
+            assert_eq!(
+                used.parse(before.as_bytes()).err().is_some(),
+                is_wrong(before)
+            );
+            let mut fresh = Format::named("combined").unwrap();
+            let expected = fresh.parse(line.as_bytes());
+            assert_eq!(expected.is_err(), is_wrong(line), "{line}");
+            assert_eq!(used.parse(line.as_bytes()), expected, "{line}");
+        }
+    }
+}
+
+fn is_wrong(line: &str) -> bool {
+    line.contains("12x") || line.contains("]  ")
+}
+
+#[test]
 fn other_lines_are_refused() {
     let mut format = Format::named("combined").unwrap();
     let mut parse = |line: &str| format.parse(line.as_bytes()).map(|_| ());
