@@ -79,7 +79,7 @@ impl Service {
         core.know(&now.config.sources, now.ignored.as_deref());
         let before = std::mem::replace(&mut *current, core);
         drop(current);
-        self.know(now);
+        self.warn_of_blind(now);
         before
     }
 

@@ -196,9 +196,15 @@ impl Service {
 
     /// Takes over the daemon's ignore list, and tells which sources wait for it.
     pub(super) fn know(&self, now: &mut Now) {
-        let sources = &now.config.sources;
-        self.core.lock().know(sources, now.ignored.as_deref());
-        let blind = Core::blind(&self.core, sources);
+        let mut core = self.core.lock();
+        core.know(&now.config.sources, now.ignored.as_deref());
+        drop(core);
+        self.warn_of_blind(now);
+    }
+
+    /// Logs sources that have become blind or see again, after [`Core::know`].
+    pub(super) fn warn_of_blind(&self, now: &mut Now) {
+        let blind = Core::blind(&self.core, &now.config.sources);
         for (name, feeds) in &blind {
             if !now.told.contains(name) {
                 warn!(

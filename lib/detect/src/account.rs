@@ -11,6 +11,7 @@ use crate::{Event, key::Key, memory::Memory, rules::Mask};
 const SOURCES: usize = 262_144;
 /// Addresses that are named.
 const EXAMPLES: usize = 10;
+
 /// What a jail did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JailAccount {
@@ -106,11 +107,9 @@ impl Account {
             account.bans += 1;
             account.first_ban_ms.get_or_insert(now_ms);
         }
-        let hash = self.bans.hash(key);
-        self.sources.keep(hash);
-        if let Some(jails) = self.bans.entry(key, hash, i64::MAX, now) {
-            *jails |= 1 << jail;
-        }
+        self.sources.keep(self.bans.hash(key));
+        let before = self.bans.get(key, now).map_or(0, |(jails, _)| *jails);
+        self.bans.set_until(key, before | 1 << jail, i64::MAX, now);
     }
 
     /// The accounts, without what the jails know themselves.

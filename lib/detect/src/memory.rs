@@ -105,22 +105,6 @@ impl<V: Copy + Default> Memory<V> {
         (slot.until > now).then_some(&mut slot.value)
     }
 
-    /// The value of a key, the default one if there is none, and makes it hold until `until` at least.
-    #[inline]
-    pub(crate) fn entry(&mut self, key: Key, hash: u64, until: i64, now: i64) -> Option<&mut V> {
-        let live = |memory: &Self| {
-            let at = memory.find(key, hash)?;
-            (memory.slots.get(at)?.until > now).then_some(at)
-        };
-        let at = live(self).or_else(|| {
-            self.set_until(key, V::default(), until, now);
-            self.find(key, hash)
-        });
-        let slot = self.slots.get_mut(at?)?;
-        slot.until = slot.until.max(until);
-        Some(&mut slot.value)
-    }
-
     /// Remembers a value until a time, above 0.
     pub(crate) fn set_until(&mut self, key: Key, value: V, until: i64, now: i64) {
         let is_crowded = self.used * 4 > self.slots.len() * 3 || self.is_full(key, now);
@@ -147,8 +131,8 @@ impl<V: Copy + Default> Memory<V> {
     fn put(&mut self, new: Slot<V>, now: i64) {
         let hash = self.hash(new.key);
         let number = self.set_of(hash);
+        let same = self.find(new.key, hash).map(|at| at % WAYS);
         let set = self.set(hash);
-        let same = set.iter().position(|s| s.until != 0 && s.key == new.key);
         let first = || (0..set.len()).min_by_key(|way| set[*way].until);
         let Some(way) = same.or_else(first) else {
             return;
@@ -173,15 +157,11 @@ impl<V: Copy + Default> Memory<V> {
 
     /// Forgets a key.
     pub(crate) fn remove(&mut self, key: Key) {
-        let mut freed = 0;
-        let hash = self.hash(key);
-        for slot in self.set(hash) {
-            if slot.key == key && slot.until != 0 {
-                *slot = Slot::default();
-                freed += 1;
-            }
+        let at = self.find(key, self.hash(key));
+        if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
+            *slot = Slot::default();
+            self.used -= 1;
         }
-        self.used -= freed;
     }
 
     /// The entries whose time is not over, with it.

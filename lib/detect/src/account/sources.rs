@@ -119,7 +119,7 @@ impl Sources {
     /// What is known of a source, without lines that are gathered.
     pub(super) fn get(&self, hash: u64) -> Option<Record> {
         let set = self.sets.get(self.set_of(hash))?;
-        let good = set.good.get(self.way(hash))?;
+        let good = set.good.get(self.way(hash)?)?;
         Some(Record {
             good: good & !LOGGED_IN,
             logged_in: good & LOGGED_IN != 0,
@@ -136,20 +136,16 @@ impl Sources {
         (hash >> 20) as usize & (self.sets.len() - 1)
     }
 
-    /// Where a source is in its set; [`WAYS`] if it is not.
+    /// Where a source is in its set.
     #[inline]
-    fn way(&self, hash: u64) -> usize {
-        let set = self.sets.get(self.set_of(hash));
-        let way = set.and_then(|set| way_of(hash, &set.hashes));
-        way.unwrap_or(WAYS)
+    fn way(&self, hash: u64) -> Option<usize> {
+        way_of(hash, &self.sets.get(self.set_of(hash))?.hashes)
     }
 
     #[inline]
     fn count(&mut self, line: &Line) {
-        let mut way = self.way(line.hash);
-        if way == WAYS {
-            way = self.newcomer(line);
-        }
+        let known = self.way(line.hash);
+        let way = known.unwrap_or_else(|| self.newcomer(line));
         let number = self.set_of(line.hash);
         if let Some(set) = self.sets.get_mut(number) {
             set.add(way, line);
