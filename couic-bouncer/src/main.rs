@@ -1,0 +1,3 @@
+//! `couic-bouncer`: the decisions of others, as rules of Couic.
+
+fn main() {}
