@@ -90,7 +90,9 @@ pub use rail::{Rail, RailError};
 pub use reason::{Reason, ReasonId, ReasonOf, Reasons};
 pub use report::{Report, ReportOwner};
 pub use rule_key::RuleKey;
-pub use sets::{RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
+pub use sets::{
+    RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate, SetWritten,
+};
 pub use stats::{ActionStats, Counter, Metrics, NotInspected, Stats, TagStats};
 pub use status::{DaemonStatus, DiskStatus};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};
