@@ -74,7 +74,7 @@ pub use health::{
 };
 pub use kernel::{KernelVersion, KernelVersionError};
 pub use limits::ClientLimits;
-pub use list::{list_entries, list_networks, quotable};
+pub use list::{list_entries, list_entry, list_networks, quotable, without_mark};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{
