@@ -288,7 +288,7 @@ class Sender:
             self.failing = time.monotonic()
         if why != self.said:
             self.said = why
-            logSys.error("[%s] %s. Changes wait until it does better", self.jail, why)
+            logSys.error("[%s] %s. Changes wait meanwhile", self.jail, why)
 
     def wait_with(self, again, pause):
         """Puts changes back behind newer ones of the same addresses, and pauses. False = it is to end."""
