@@ -13,7 +13,7 @@ use warp::http::StatusCode;
 
 use couic_httpd::Exposition;
 
-use super::answer::{JSON, NDJSON};
+use super::answer::{EVENT_STREAM, JSON, NDJSON};
 
 /// A query parameter.
 pub(super) struct Query {
@@ -40,6 +40,8 @@ pub(super) enum Shape {
     ArrayOrLines(Of),
     /// JSON, or text for Prometheus.
     JsonOrMetrics(Of),
+    /// Server-sent events, the data of which is JSON of this type.
+    Events(Of),
     /// This document.
     OpenApi,
 }
@@ -126,9 +128,11 @@ impl Shape {
     pub(super) fn of(self) -> Option<Of> {
         match self {
             Self::Empty | Self::OpenApi => None,
-            Self::Json(of) | Self::Array(of) | Self::ArrayOrLines(of) | Self::JsonOrMetrics(of) => {
-                Some(of)
-            }
+            Self::Json(of)
+            | Self::Array(of)
+            | Self::ArrayOrLines(of)
+            | Self::JsonOrMetrics(of)
+            | Self::Events(of) => Some(of),
         }
     }
 
@@ -150,6 +154,7 @@ impl Shape {
                 (Exposition::OpenMetrics.content_type(), text()),
                 (Exposition::Text.content_type(), text()),
             ],
+            Self::Events(_) => vec![(EVENT_STREAM, text())],
             Self::OpenApi => {
                 let object = ObjectBuilder::new().schema_type(Type::Object).build();
                 vec![(JSON, RefOr::T(Schema::Object(object)))]
