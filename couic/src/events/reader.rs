@@ -114,7 +114,7 @@ impl Reader {
         })
     }
 
-    async fn next(&mut self) -> Option<Vec<u8>> {
+    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
             if *self.ended.borrow() || !(self.admitted)() {
                 return None;
