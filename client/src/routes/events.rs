@@ -243,7 +243,8 @@ mod tests {
             after: Some(EventId { boot: 1, seq: 2 }),
             kept_only: true,
         };
-        let expected = "http://host/v1/events?policy=ignore&tag=a%2Cb*&after=0000000000000001-2&follow=false";
+        let expected =
+            "http://host/v1/events?policy=ignore&tag=a%2Cb*&after=0000000000000001-2&follow=false";
         assert_eq!(url(query), expected);
     }
 }

@@ -43,14 +43,26 @@ async fn a_stream_goes_on_behind_its_last_event() {
     assert_eq!(gap.missed, Some(1));
     for _ in 0..2 {
         let broken = stream.next().await.unwrap_err();
-        assert!(matches!(broken, ClientError::Unreachable { .. }), "{broken}");
+        assert!(
+            matches!(broken, ClientError::Unreachable { .. }),
+            "{broken}"
+        );
     }
     assert_eq!(stream.next().await.unwrap_err().status(), Some(401));
-    let asked: Vec<String> = daemon.requests().iter().map(|r| r.line().to_owned()).collect();
+    let asked: Vec<String> = daemon
+        .requests()
+        .iter()
+        .map(|r| r.line().to_owned())
+        .collect();
     let after = |id: &str| format!("GET /v1/events?policy=drop&after=00000000000000ab-{id}");
     assert_eq!(
         asked,
-        ["GET /v1/events?policy=drop", &after("8"), &after("9"), &after("9")]
+        [
+            "GET /v1/events?policy=drop",
+            &after("8"),
+            &after("9"),
+            &after("9")
+        ]
     );
 }
 
@@ -73,7 +85,10 @@ async fn what_is_kept_ends() {
 #[tokio::test]
 async fn what_is_no_change_is_said() {
     let daemon = StandIn::unix(|_| events("data: {}\n\n"));
-    let mut stream = client(&daemon).events(EventsQuery::default()).await.unwrap();
+    let mut stream = client(&daemon)
+        .events(EventsQuery::default())
+        .await
+        .unwrap();
     let error = stream.next().await.unwrap_err();
     assert!(matches!(error, ClientError::Protocol { .. }), "{error}");
 }

@@ -64,7 +64,7 @@ async fn sets_are_changes_too() {
     let test = start();
     let set = json!({"name": "list", "entries": ["192.0.2.0/24", "2001:db8::/32"]});
     test.post("/v1/sets/drop", &set).await.is(201);
-    test.ask("POST", "/v1/sets/reload").send().await.is(200);
+    test.ask("POST", "/v1/sets/reload").send().await.is(201);
     let all = kept(&test, "", 2).await;
     for change in all {
         assert_eq!(change["actor"], json!({"kind": "set", "name": "list"}));

@@ -27,7 +27,10 @@ fn kept_changes_are_shown_as_in_the_audit_log() {
     );
     assert!(output.status.success());
     let asked = &daemon.requests()[0];
-    assert_eq!(asked.line(), "GET /v1/events?policy=drop&tag=ss*&follow=false");
+    assert_eq!(
+        asked.line(),
+        "GET /v1/events?policy=drop&tag=ss*&follow=false"
+    );
     let output = command(&config, &["events", "--json"]).output().unwrap();
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(line["cidr"], "192.0.2.7/32");
@@ -54,7 +57,9 @@ fn following_survives_a_restart_and_says_what_is_missing() {
         events(restarted),
     ];
     let daemon = StandIn::unix(script(replies, Reply::json(401, refusal)));
-    let output = command(&config(&daemon), &["events", "-f"]).output().unwrap();
+    let output = command(&config(&daemon), &["events", "-f"])
+        .output()
+        .unwrap();
     let (told, errors) = (
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -72,7 +77,11 @@ fn following_survives_a_restart_and_says_what_is_missing() {
         assert!(errors.contains(words), "{errors}");
     }
     let after = |id: &str| format!("GET /v1/events?after={id}");
-    let asked: Vec<String> = daemon.requests().iter().map(|r| r.line().to_owned()).collect();
+    let asked: Vec<String> = daemon
+        .requests()
+        .iter()
+        .map(|r| r.line().to_owned())
+        .collect();
     assert_eq!(
         asked,
         [

@@ -33,16 +33,15 @@ fn bans_expiries_and_a_restart_are_followed() {
     daemon.ctl_ok(&["drop", "add", "192.0.2.7", "-t", "sshd", "-e", "2s"]);
     daemon.ctl_ok(&["drop", "add", "192.0.2.9", "-t", "web", "-e", "2s"]);
     let of = |words: &str| format!("{words} drop 192.0.2.7/32 (tag sshd)");
-    events
-        .until_printed(&of("client couicctl added"))
-        .unwrap();
+    events.until_printed(&of("client couicctl added")).unwrap();
     let expired = events.until_printed(&of("expiry removed")).unwrap();
     assert!(!expired.contains("192.0.2.9"), "{expired}");
     // What is kept has both.
     let kept = daemon.ctl_ok(&["events"]);
     until("the other one has expired", LONG, || {
         let kept = daemon.ctl_ok(&["events"]);
-        kept.contains("expiry removed drop 192.0.2.9/32").then_some(())
+        kept.contains("expiry removed drop 192.0.2.9/32")
+            .then_some(())
     });
     assert!(kept.contains("added drop 192.0.2.9/32 (tag web)"), "{kept}");
 

@@ -77,7 +77,7 @@ fn changes_come_as_they_happen_and_a_stream_resumes() {
     let mut client = server.connect();
     assert_eq!(client.ask(server.add("192.0.2.0/24")).status, 201);
     all.until("192.0.2.0/24");
-    let body = json!({"cidr": "198.51.100.7/32", "ttl": 60, "tag": "web-1",
+    let body = json!({"cidr": "198.51.100.7/32", "expiration": crate::support::NOW + 60, "tag": "web-1",
         "metadata": {"kind": "x", "detail": "5 failures"}});
     let post = server.post("/v1/ignore", &body.to_string());
     assert_eq!(client.ask(post).status, 201);
