@@ -15,7 +15,7 @@ const WORDS: [(&[&str], &str); 10] = [
     (&["export", "backup"], "drop export"),
     (&["undo"], "confirm undo"),
     (&["tokens", "users"], "clients"),
-    (&["audit", "history", "events"], "log"),
+    (&["audit", "history"], "log"),
     (&["version"], "--version"),
 ];
 

@@ -6,6 +6,7 @@ mod bpffs;
 mod couicmon;
 mod counters;
 mod demo;
+mod events;
 mod expiry;
 mod fail2ban;
 mod guard;
