@@ -38,7 +38,7 @@ pub use error::{ConfigErrors, Mistake};
 pub use keys::Keys;
 pub use layers::{Layers, Part};
 pub use notifier::NotifierConfig;
-pub use reader::{Found, Noted, Section};
+pub use reader::{Found, Item, Noted, Section};
 pub use secret::Secret;
 
 use reader::Reader;
