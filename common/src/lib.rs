@@ -30,6 +30,7 @@ mod entry;
 mod error;
 mod glob;
 mod health;
+mod json;
 mod kernel;
 mod limits;
 mod list;
@@ -56,7 +57,7 @@ pub use audit::{
 pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;
-pub use cidr::{Cidr, CidrError, V4Net, V6Net};
+pub use cidr::{Cidr, CidrError, Extent, Networks, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
 pub use clock::{unix_seconds, unix_time};
 pub use confirm::{
@@ -72,6 +73,7 @@ pub use glob::glob_matches;
 pub use health::{
     Health, HealthStatus, InterfaceHealth, Live, NotifierProblem, SetProblem, StateProblem, XdpMode,
 };
+pub use json::{JsonPlace, json_strings};
 pub use kernel::{KernelVersion, KernelVersionError};
 pub use limits::ClientLimits;
 pub use list::{list_entries, list_networks, quotable};
