@@ -76,7 +76,7 @@ pub use health::{
 pub use json::{JsonPlace, json_strings};
 pub use kernel::{KernelVersion, KernelVersionError};
 pub use limits::ClientLimits;
-pub use list::{list_entries, list_networks, quotable};
+pub use list::{list_entries, list_entry, list_networks, quotable, without_mark};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{
@@ -92,7 +92,9 @@ pub use rail::{Rail, RailError};
 pub use reason::{Reason, ReasonId, ReasonOf, Reasons};
 pub use report::{Report, ReportOwner};
 pub use rule_key::RuleKey;
-pub use sets::{RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
+pub use sets::{
+    RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate, SetWritten,
+};
 pub use stats::{ActionStats, Counter, Metrics, NotInspected, Stats, TagStats};
 pub use status::{DaemonStatus, DiskStatus};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

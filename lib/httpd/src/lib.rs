@@ -59,8 +59,8 @@ pub use hyper_util::server::graceful::Watcher;
 pub use self::{
     accept::{Acceptor, Listener, Overload, ServeSummary},
     ask::{Ask, AskError},
-    body::{BodyError, BodyLimits, BodyReader, Chunks, next_chunk},
-    budget::BodyOwner,
+    body::{BodyError, BodyLimits, BodyReader, Chunks, Pace, next_chunk},
+    budget::{BodyOwner, Room},
     connections::ConnectionCounts,
     exposition::Exposition,
     metrics::{Family, Kind, float, open_metrics, prometheus},
