@@ -66,13 +66,15 @@ pub(crate) enum Feeds {
         #[arg(long)]
         json: bool,
     },
-    /// Let the list that is held back take effect, as if its guards had been met
+    /// Let the list that is held back take effect
     ///
     /// Once: the next one is measured by the guards again.
     #[command(after_long_help = ACCEPT)]
     Accept {
         /// The feed
         name: String,
+        /// The first digits of its checksum, which feeds list shows: no other list is accepted then
+        checksum: Option<String>,
     },
     /// Fetch a feed now
     Refresh {

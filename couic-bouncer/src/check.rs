@@ -13,7 +13,10 @@ pub(crate) fn print(path: &Path, config: &Config) -> ExitCode {
     }
     for file in config.files() {
         if let Err(error) = std::fs::File::open(&file) {
-            eprintln!("note: {}: {error}; couic-bouncer's user has to be able to read it", file.display());
+            eprintln!(
+                "note: {}: {error}; couic-bouncer's user has to be able to read it",
+                file.display()
+            );
         }
     }
     println!("{}: valid", path.display());
@@ -24,7 +27,10 @@ pub(crate) fn print(path: &Path, config: &Config) -> ExitCode {
     for feed in config.checked() {
         let shadow = if feed.shadow { ", in shadow" } else { "" };
         let every = time_left(feed.every.as_secs());
-        println!("feed {:<14} {}, every {every}, {}{shadow}", feed.name, feed.source, feed.policy);
+        println!(
+            "feed {:<14} {}, every {every}, {}{shadow}",
+            feed.name, feed.source, feed.policy
+        );
     }
     match config.metrics {
         Some(address) => println!("metrics             http://{address}/metrics"),

@@ -25,9 +25,6 @@ const EXIT_USAGE: u8 = 64;
 /// A list is fetched and judged before an order is answered.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where no configuration says otherwise.
-const SOCKET: &str = "/run/couic-bouncer/control.sock";
-
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -54,8 +51,8 @@ pub(crate) fn run(command: &Command, config: &Path) -> ExitCode {
             command: Feeds::List { json },
         } => status(config, Shown::Feeds, *json, &mut out),
         Command::Feeds {
-            command: Feeds::Accept { name },
-        } => order(config, name, "accept", &mut out),
+            command: Feeds::Accept { name, checksum },
+        } => accept(config, name, checksum.as_deref(), &mut out),
         Command::Feeds {
             command: Feeds::Refresh { name },
         } => order(config, name, "refresh", &mut out),
@@ -82,7 +79,9 @@ pub(crate) fn run(command: &Command, config: &Path) -> ExitCode {
 
 /// The socket of the running one. Mistakes of the configuration are no reason not to look at it.
 fn socket(config: &Path) -> PathBuf {
-    Config::load(config).map_or_else(|_| SOCKET.into(), |config| config.control)
+    Config::load(config)
+        .unwrap_or_else(|_| Config::empty())
+        .control
 }
 
 fn ask(config: &Path, request: &str) -> Result<String, Failure> {
@@ -102,8 +101,9 @@ fn status(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     let text = ask(config, "GET /v1/status")?;
-    let status: Status = serde_json::from_str(&text)
-        .map_err(|error| Failure::Failed(format!("the answer of {NAME} cannot be read: {error}")))?;
+    let status: Status = serde_json::from_str(&text).map_err(|error| {
+        Failure::Failed(format!("the answer of {NAME} cannot be read: {error}"))
+    })?;
     match (json, what) {
         (true, Shown::All) => writeln!(out, "{}", text.trim_end())?,
         (true, Shown::Feeds) => {
@@ -113,13 +113,34 @@ fn status(
         (false, what) => show::show(&status, what, out)?,
     }
     let is_failed = what == Shown::All && status.status == "failed";
-    Ok(if is_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if is_failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn accept(
+    config: &Path,
+    name: &str,
+    checksum: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    match checksum {
+        None => order(config, name, "accept", out),
+        Some(hash) if hash.chars().all(|c| c.is_ascii_hexdigit()) => {
+            order(config, name, &format!("accept?list={hash}"), out)
+        }
+        Some(other) => Err(Failure::Usage(format!("{other:?} is no checksum"))),
+    }
 }
 
 fn order(config: &Path, name: &str, order: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if name.is_empty() || !name.chars().all(fits) {
-        return Err(Failure::Usage(format!("{name:?} is not the name of a feed")));
+        return Err(Failure::Usage(format!(
+            "{name:?} is not the name of a feed"
+        )));
     }
     let text = ask(config, &format!("POST /v1/feeds/{name}/{order}"))?;
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();

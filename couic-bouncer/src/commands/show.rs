@@ -40,7 +40,11 @@ fn crowdsec(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         out,
         "crowdsec  {}: {}, last answer {}; {} decisions, {} claims{}",
         clean(&crowdsec.url),
-        if crowdsec.connected { "connected" } else { "not connected" },
+        if crowdsec.connected {
+            "connected"
+        } else {
+            "not connected"
+        },
         crowdsec.last_success.map_or("never".to_owned(), ago),
         crowdsec.decisions,
         crowdsec.claims,
@@ -50,20 +54,30 @@ fn crowdsec(status: &Status, out: &mut dyn Write) -> io::Result<()> {
 
 fn feeds(feeds: &[Feed], out: &mut dyn Write) -> io::Result<()> {
     let width = |of: fn(&Feed) -> usize| feeds.iter().map(of).max().unwrap_or(0);
-    let (names, states) = (width(|feed| feed.name.len()), width(|feed| feed.state.len()));
+    let (names, states) = (
+        width(|feed| feed.name.len()),
+        width(|feed| feed.state.len()),
+    );
     for feed in feeds {
         let age = feed.age_seconds.map_or("never".to_owned(), time_left);
         writeln!(
             out,
-            "feed      {:names$}  {:states$}  {:6}  {:>9} entries  {age} old{}",
+            "feed      {:names$}  {:states$}  {:6}  {:>9} networks  {age} old{}",
             feed.name,
             feed.state,
             feed.policy,
-            feed.entries,
+            feed.networks,
             reasons(&feed.dropped, "left out"),
         )?;
         if let Some(why) = &feed.why {
             writeln!(out, "            {}", clean(why))?;
+        }
+        if let Some(hash) = &feed.held {
+            writeln!(
+                out,
+                "            couic-bouncer feeds accept {} {hash}  takes it",
+                feed.name
+            )?;
         }
     }
     Ok(())

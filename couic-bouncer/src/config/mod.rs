@@ -19,6 +19,12 @@ use couic_settings::{Layers, Part, Section, read_parts, state_dir};
 /// The default port of the metrics.
 const METRICS: &str = "127.0.0.1:2922";
 
+/// Default paths.
+const STATE: &str = "/var/lib/couic-bouncer";
+const CONTROL: &str = "/run/couic-bouncer/control.sock";
+const SOCKET: &str = "/var/run/couic/couic.sock";
+const TOKEN: &str = "/etc/couic-bouncer/token";
+
 /// A valid configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -81,6 +87,22 @@ impl Config {
         read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
     }
 
+    /// What holds where no file says otherwise.
+    pub(crate) fn empty() -> Self {
+        Self {
+            user: None,
+            state_dir: STATE.into(),
+            control: CONTROL.into(),
+            metrics: None,
+            socket: SOCKET.into(),
+            token_file: TOKEN.into(),
+            log_level: "info",
+            asn_url: asn::DEFAULT_URL.to_owned(),
+            crowdsec: None,
+            feeds: Vec::new(),
+        }
+    }
+
     /// What is valid, but without effect.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -106,12 +128,12 @@ impl Config {
 
 fn read(root: &mut Section<'_>) -> Option<Config> {
     let user = root.string("user");
-    let state_dir = root.path("state_dir", &state_dir("/var/lib/couic-bouncer"));
-    let control = root.path("control", "/run/couic-bouncer/control.sock");
+    let state_dir = root.path("state_dir", &state_dir(STATE));
+    let control = root.path("control", CONTROL);
     let asn_url = asn_url(root);
     let mut daemon = root.table("daemon");
-    let socket = daemon.path("socket", "/var/run/couic/couic.sock");
-    let token_file = daemon.path("token_file", "/etc/couic-bouncer/token");
+    let socket = daemon.path("socket", SOCKET);
+    let token_file = daemon.path("token_file", TOKEN);
     daemon.finish();
     let metrics = root.metrics(METRICS);
     let log_level = root.log_level();

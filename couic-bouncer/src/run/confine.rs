@@ -78,7 +78,8 @@ pub(crate) struct Allowed {
 impl Allowed {
     /// Why a new configuration cannot be taken over before a restart.
     pub(crate) fn lacks(&self, config: &Config) -> Option<String> {
-        let is_within = |path: &PathBuf, all: &Vec<PathBuf>| all.iter().any(|one| path.starts_with(one));
+        let is_within =
+            |path: &PathBuf, all: &Vec<PathBuf>| all.iter().any(|one| path.starts_with(one));
         let outside = self.files.as_ref().and_then(|all| {
             let mut needed = files(config).into_iter();
             needed.find(|path| !is_within(path, all))
@@ -108,7 +109,11 @@ pub(crate) fn confine(config: &Config, config_file: &Path) -> Result<Allowed, Co
         .write("/dev/null")
         .tcp(Ports {
             connect: ports.clone(),
-            listen: config.metrics.iter().map(|address| address.port()).collect(),
+            listen: config
+                .metrics
+                .iter()
+                .map(|address| address.port())
+                .collect(),
         });
     if let Some(dir) = config.control.parent() {
         all = all.write(dir);
@@ -121,9 +126,13 @@ pub(crate) fn confine(config: &Config, config_file: &Path) -> Result<Allowed, Co
     all = outside().fold(all, Files::read);
     let names = Names::now();
     let confined = confine_program(NAME, &all, &refused())?;
-    let has_tcp = confined.landlock.is_some_and(|version| version >= TCP_SINCE);
+    let has_tcp = confined
+        .landlock
+        .is_some_and(|version| version >= TCP_SINCE);
     if confined.landlock.is_some() && !has_tcp {
-        info!("this kernel cannot bound TCP ports (Linux 6.7 and later): {NAME} can connect to any");
+        info!(
+            "this kernel cannot bound TCP ports (Linux 6.7 and later): {NAME} can connect to any"
+        );
     }
     Ok(Allowed {
         names: confined.landlock.map_or_else(Names::default, |_| names),
@@ -156,7 +165,8 @@ fn files(config: &Config) -> Vec<PathBuf> {
 }
 
 /// The directory of a file; the file alone if that is one of the system's, such as /etc.
-fn around(path: &Path) -> PathBuf {
+fn around(path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     match path.parent() {
         // The root, and two names.
@@ -172,7 +182,12 @@ fn outside() -> impl Iterator<Item = PathBuf> {
 }
 
 fn refused() -> Calls {
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let families = [
+        libc::AF_UNIX,
+        libc::AF_INET,
+        libc::AF_INET6,
+        libc::AF_NETLINK,
+    ];
     let calls = Calls::default()
         .all(groups::KERNEL_ADMIN)
         .all(groups::CREDENTIALS)
@@ -188,7 +203,10 @@ mod tests {
 
     #[test]
     fn a_file_is_read_with_its_directory_unless_that_is_the_systems() {
-        assert_eq!(around(Path::new("/srv/lists/bad.txt")), Path::new("/srv/lists"));
+        assert_eq!(
+            around(Path::new("/srv/lists/bad.txt")),
+            Path::new("/srv/lists")
+        );
         for alone in ["/etc/bad.txt", "/bad.txt"] {
             assert_eq!(around(Path::new(alone)), Path::new(alone));
         }

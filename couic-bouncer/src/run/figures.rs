@@ -129,6 +129,17 @@ const INJECTOR: &[Figure<Figures>] = &[
     ),
 ];
 
+/// The states of a feed.
+const STATES: [&str; 7] = [
+    "ok",
+    "shadow",
+    "waiting",
+    "failing",
+    "stale",
+    "held back",
+    "orphan",
+];
+
 /// Every metric.
 pub(crate) fn families(service: &Service) -> Vec<Family> {
     let build = Family::new(
@@ -192,12 +203,22 @@ fn crowdsec(status: &Status) -> Vec<Family> {
 
 fn feeds(feeds: &[Feed]) -> Vec<Family> {
     let gauge = |name, help| Family::new(Kind::Gauge, name, help);
-    let mut entries = gauge("couic_bouncer_feed_entries", "Entries of a feed in force.");
+    let mut entries = gauge(
+        "couic_bouncer_feed_entries",
+        "Entries of the last good list of a feed.",
+    );
+    let mut networks = gauge(
+        "couic_bouncer_feed_networks",
+        "Networks of a feed's set, merged; in shadow, as they would be.",
+    );
     let mut age = gauge(
         "couic_bouncer_feed_age_seconds",
         "Time since the publisher last confirmed the list of a feed.",
     );
-    let mut state = gauge("couic_bouncer_feed_state", "1 for the current state of a feed.");
+    let mut state = gauge(
+        "couic_bouncer_feed_state",
+        "1 for the current state of a feed.",
+    );
     let mut dropped = gauge(
         "couic_bouncer_feed_dropped_entries",
         "Entries of a feed's list that are not in force, by reason.",
@@ -205,13 +226,17 @@ fn feeds(feeds: &[Feed]) -> Vec<Family> {
     for feed in feeds {
         let name = ("feed", feed.name.as_str());
         entries.push(&[name], float(feed.entries));
+        networks.push(&[name], float(feed.networks));
         if let Some(seconds) = feed.age_seconds {
             age.push(&[name], float(seconds));
         }
-        state.push(&[name, ("state", &feed.state)], 1.0);
+        for one in STATES {
+            let is_it = f64::from(u8::from(one == feed.state));
+            state.push(&[name, ("state", one)], is_it);
+        }
         for (reason, count) in &feed.dropped {
             dropped.push(&[name, ("reason", reason)], float(*count));
         }
     }
-    vec![entries, age, state, dropped]
+    vec![entries, networks, age, state, dropped]
 }

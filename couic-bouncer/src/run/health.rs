@@ -71,7 +71,9 @@ fn of_daemon(service: &Service, problems: &mut Vec<String>) -> bool {
     if figures.oldest.is_some_and(|oldest| oldest > WAITING) {
         failed = true;
         let count = counted(figures.pending as u64, "change waits", "changes wait");
-        let why = figures.problem.unwrap_or_else(|| "it does not answer".to_owned());
+        let why = figures
+            .problem
+            .unwrap_or_else(|| "it does not answer".to_owned());
         problems.push(format!("{count} for the daemon: {why}"));
     }
     if let Some(why) = figures.ignored_problem {
@@ -86,7 +88,9 @@ fn of_crowdsec(service: &Service, problems: &mut Vec<String>) {
         return;
     };
     if running.has_ended() {
-        problems.push("CrowdSec is not followed any more, which is a bug: restart couic-bouncer".to_owned());
+        problems.push(
+            "CrowdSec is not followed any more, which is a bug: restart couic-bouncer".to_owned(),
+        );
     }
     let status = running.part.status();
     let named = |why: String| format!("crowdsec: {why}");
@@ -102,7 +106,9 @@ fn of_crowdsec(service: &Service, problems: &mut Vec<String>) {
     let refused: u64 = status.refused.values().sum();
     if let Some(refusal) = status.refusal.filter(|_| refused > 0) {
         let count = counted(refused, "ban is", "bans are");
-        problems.push(format!("crowdsec: {count} refused by the daemon, the last: {refusal}"));
+        problems.push(format!(
+            "crowdsec: {count} refused by the daemon, the last: {refusal}"
+        ));
     }
 }
 
@@ -112,7 +118,9 @@ fn of_feeds(service: &Service, problems: &mut Vec<String>) {
         return;
     };
     if running.has_ended() {
-        problems.push("feeds are not followed any more, which is a bug: restart couic-bouncer".to_owned());
+        problems.push(
+            "feeds are not followed any more, which is a bug: restart couic-bouncer".to_owned(),
+        );
     }
     problems.extend(running.part.problems());
 }

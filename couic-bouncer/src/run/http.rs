@@ -2,7 +2,7 @@
 //! user and group may open, what its commands show and change.
 
 use couic_httpd::{Answer, Asker, json_reply, metrics_reply, told};
-use http::{Method, StatusCode, request::Parts};
+use http::{Method, StatusCode, Uri, request::Parts};
 use serde_json::json;
 
 use super::{feeds::Order, figures, health, service::Service, status};
@@ -24,21 +24,26 @@ pub(crate) async fn answer(service: &Service, asker: Asker, head: &Parts) -> Ans
             json_reply(code, &health)
         }
         (true, "/v1/status", Asker::Group) => json_reply(StatusCode::OK, &status::of(service)),
-        (false, path, Asker::Group) if head.method == Method::POST => order(service, path).await,
-        (true, "/v1/status", Asker::Anybody) | (false, _, Asker::Anybody) => told(
-            StatusCode::FORBIDDEN,
-            "this is for the control socket only",
+        (false, _, Asker::Group) if head.method == Method::POST => order(service, &head.uri).await,
+        (true, "/v1/status", Asker::Anybody) | (false, _, Asker::Anybody) => {
+            told(StatusCode::FORBIDDEN, "this is for the control socket only")
+        }
+        (false, ..) => told(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and POST are served here",
         ),
-        (false, ..) => told(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are served here"),
         _ => told(StatusCode::NOT_FOUND, "there is nothing on this path"),
     }
 }
 
-/// `/v1/feeds/NAME/accept` and `/refresh`.
-async fn order(service: &Service, path: &str) -> Answer {
-    let words: Vec<&str> = path.split('/').collect();
+/// `/v1/feeds/NAME/accept`, with `?list=CHECKSUM` for that one only, and `/refresh`.
+async fn order(service: &Service, uri: &Uri) -> Answer {
+    let words: Vec<&str> = uri.path().split('/').collect();
     let (name, order) = match words.as_slice() {
-        ["", "v1", "feeds", name, "accept"] => (*name, Order::Accept),
+        ["", "v1", "feeds", name, "accept"] => {
+            let hash = uri.query().and_then(|query| query.strip_prefix("list="));
+            (*name, Order::Accept(hash))
+        }
         ["", "v1", "feeds", name, "refresh"] => (*name, Order::Refresh),
         _ => return told(StatusCode::NOT_FOUND, "there is nothing on this path"),
     };

@@ -8,6 +8,7 @@ mod http;
 mod names;
 mod reload;
 mod service;
+mod sink;
 mod status;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use tracing::{error, info};
 use self::{confine::Allowed, service::Service};
 pub(crate) use self::{
     confine::{NAME, confine_command},
+    feeds::settings,
     status::{Feed, Status},
 };
 use crate::config::Config;
@@ -79,12 +81,16 @@ fn serve(
         let signals = Signals::new()?;
         let listeners = SideListeners::bind(config.metrics, &config.control).await?;
         let service = Arc::new(Service::start(config, allowed)?);
-        info!("{NAME} {}: {}", env!("CARGO_PKG_VERSION"), service.summary());
+        info!(
+            "{NAME} {}: {}",
+            env!("CARGO_PKG_VERSION"),
+            service.summary()
+        );
         let (stop, stopping) = channel(false);
         let told = Arc::clone(&service);
         let answer = move |asker, head| {
             let service = Arc::clone(&told);
-            async move { http::answer(&service, asker, &head) }
+            async move { http::answer(&service, asker, &head).await }
         };
         let tasks = listeners.serve(answer, &service.unserved, &stopping);
         notify.ready(&service.summary());

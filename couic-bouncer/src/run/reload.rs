@@ -55,11 +55,14 @@ impl Service {
             if let Some(old) = old {
                 old.end("the task of the feeds").await;
             }
-            self.now.lock().feeds = new.map(Following::start);
+            self.now.lock().feeds = Some(Following::start(new));
         }
         let pending = pending(&before, &config);
         self.now.lock().config = config;
-        Ok(format!("configuration reloaded, {}{pending}", self.summary()))
+        Ok(format!(
+            "configuration reloaded, {}{pending}",
+            self.summary()
+        ))
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) struct Service {
 pub(super) struct Now {
     pub(super) config: Config,
     pub(super) crowdsec: Option<Running<Consumer>>,
+    /// None at the end, and in a reload.
     pub(super) feeds: Option<Running<Following>>,
     /// Why the last reload was refused.
     pub(super) refused: Option<String>,
@@ -93,7 +94,10 @@ impl<T> Running<T> {
             Ok(Ok(())) => {}
             Ok(Err(_)) => error!("{what} has panicked, which is a bug"),
             Err(_) => {
-                warn!("{what} does not end within {} s: it is cut off", PATIENCE.as_secs());
+                warn!(
+                    "{what} does not end within {} s: it is cut off",
+                    PATIENCE.as_secs()
+                );
                 self.task.abort();
                 // Until it is gone, it holds the injector.
                 drop(self.task.await);
@@ -126,7 +130,7 @@ impl Service {
             now: Mutex::new(Now {
                 config: config.clone(),
                 crowdsec,
-                feeds: feeds.map(Following::start),
+                feeds: Some(Following::start(feeds)),
                 refused: None,
             }),
             unserved: Arc::default(),

@@ -57,11 +57,18 @@ pub(crate) struct Feed {
     pub(crate) set: String,
     pub(crate) policy: String,
     pub(crate) source: String,
-    /// `new`, `ok`, `shadow`, `stale`, `held back` …
+    /// `ok`, `shadow`, `waiting`, `failing`, `stale`, `held back`, `orphan`.
     pub(crate) state: String,
     /// Why, and what to do.
     pub(crate) why: Option<String>,
+    /// The first digits of the checksum of the list that is held back.
+    pub(crate) held: Option<String>,
+    /// Of the last good list.
     pub(crate) entries: u64,
+    /// Of its set, merged; in shadow, as they would be.
+    pub(crate) networks: u64,
+    /// Whether there is a set of it.
+    pub(crate) in_force: bool,
     /// Since the list was last confirmed by its publisher.
     pub(crate) age_seconds: Option<u64>,
     /// Entries that are not in force, by reason.
@@ -79,7 +86,11 @@ pub(crate) fn of(service: &Service) -> Status {
         last_success: figures.last_success,
     });
     let now = service.now.lock();
-    let url = now.config.crowdsec.as_ref().map(|config| config.url.clone());
+    let url = now
+        .config
+        .crowdsec
+        .as_ref()
+        .map(|config| config.url.clone());
     let consumer = now.crowdsec.as_ref().map(|running| running.part.status());
     let feeds = now.feeds.as_ref().map(|running| running.part.shown());
     Status {
