@@ -32,6 +32,7 @@ mod layers;
 mod notifier;
 mod reader;
 mod secret;
+mod typed;
 mod values;
 
 use std::{fs, path::Path};
