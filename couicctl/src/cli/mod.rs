@@ -26,7 +26,7 @@ pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, ExportArgs, ImportArgs, Label, ListArgs, SortKey,
     Which,
 };
-pub(crate) use force::{Force, IgnoreForce, Lift, Override};
+pub(crate) use force::{Force, IgnoreForce, Lift, Override, SetForce};
 pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use peers::InviteArgs;

@@ -56,12 +56,12 @@ const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, REASON, GUARD, LIFT, FORC
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
-const GUARD: Query = Query::new(
+pub(super) const GUARD: Query = Query::new(
     "guard",
     "asks for the guard rails; addresses to protect besides the host's, with commas between them",
 );
 
-const LIFT: Query = Query::new(
+pub(super) const LIFT: Query = Query::new(
     "lift",
     "guard rails that do not hold, with commas between them",
 )
@@ -69,7 +69,7 @@ const LIFT: Query = Query::new(
     r#"{"type": "string", "pattern": "^,*(?:(?:caller|host|gateway|peer|resolver|notifier|special|width)(?:,+|$))*$"}"#,
 );
 
-const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
+pub(super) const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
 
 pub(super) static PATHS: &[Path] = &[
     path(
