@@ -192,7 +192,8 @@ class Sender:
             # An unban that has not been sent ends what a ban after it must not extend.
             is_exact = before is not None and (before[0] is None or not before[2])
             self.waiting[ip] = (until, reason, not is_exact)
-            self.changed.notify_all()
+            if len(self.waiting) in (1, BATCH):
+                self.changed.notify_all()
             # Begun here, and not with the jail: threads do not survive a fork.
             if self.thread is None or not self.thread.is_alive():
                 self.closing = False
