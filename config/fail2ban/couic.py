@@ -15,7 +15,7 @@ What it guarantees:
 - A stop of fail2ban or of a jail leaves the rules. An unban by an administrator deletes them, one or all.
 - What Couic refuses, as a ban of this host's own address, is said in fail2ban.log and not tried again.
 
-Needs Python 3.6 and fail2ban 0.11, and nothing else.
+Needs Python 3.7 and fail2ban 0.11, and nothing else.
 """
 
 import http.client
