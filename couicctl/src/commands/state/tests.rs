@@ -337,21 +337,19 @@ fn clients_that_differ_are_found_and_own_ones_never_deleted() {
     assert_eq!(shown, ["Delete ci-old", "Change more", "Add new"]);
 }
 
-#[test]
-fn what_protects_comes_first_and_goes_last() {
-    let rule = |policy, cidr: &str, old: bool, new: bool| {
-        let claim = |is: bool| {
-            is.then(|| Claim {
-                expiration: 0,
-                reason: None,
-            })
+/// A change of each kind, of every part.
+fn one_of_each() -> Plan {
+    let rule = |policy, cidr: &str, [old, new]: [bool; 2]| {
+        let claim = Claim {
+            expiration: 0,
+            reason: None,
         };
         RuleChange {
             policy,
             cidr: cidr.parse().unwrap(),
             tag: None,
-            old: claim(old),
-            new: claim(new),
+            old: old.then(|| claim.clone()),
+            new: new.then_some(claim),
         }
     };
     let set = |policy, name: &str, kind| SetChange {
@@ -359,44 +357,43 @@ fn what_protects_comes_first_and_goes_last() {
         name: name.parse().unwrap(),
         kind,
     };
-    let client = |name: &str, is_new: bool| ClientChange {
+    let wanted = parsed("[clients.x]\ngroup='clientro'\n").clients.named;
+    let wanted = wanted.into_values().next();
+    let client = |name: &str, new| ClientChange {
         name: name.parse().unwrap(),
-        old: (!is_new).then_some((couic_common::Group::ClientRo, None)),
-        new: parsed("[clients.x]\ngroup='clientro'\n")
-            .clients
-            .named
-            .into_values()
-            .next()
-            .filter(|_| is_new),
+        old: Some((couic_common::Group::ClientRo, None)),
+        new,
     };
-    let plan = Plan {
+    let bad = SetKind::Reload {
+        missing: 1,
+        extra: 0,
+    };
+    Plan {
         rules: vec![
-            rule(Policy::Ignore, "192.0.2.1/32", true, false),
-            rule(Policy::Ignore, "192.0.2.2/32", false, true),
-            rule(Policy::Drop, "192.0.2.3/32", true, false),
-            rule(Policy::Drop, "192.0.2.4/32", false, true),
-            rule(Policy::Drop, "192.0.2.5/32", true, true),
+            rule(Policy::Ignore, "192.0.2.1/32", [true, false]),
+            rule(Policy::Ignore, "192.0.2.2/32", [false, true]),
+            rule(Policy::Drop, "192.0.2.3/32", [true, false]),
+            rule(Policy::Drop, "192.0.2.4/32", [false, true]),
+            rule(Policy::Drop, "192.0.2.5/32", [true, true]),
         ],
         sets: vec![
             set(Policy::Ignore, "gone", SetKind::Delete { total: 1 }),
             set(Policy::Ignore, "new", SetKind::Add { entries: vec![] }),
-            set(
-                Policy::Drop,
-                "bad",
-                SetKind::Reload {
-                    missing: 1,
-                    extra: 0,
-                },
-            ),
+            set(Policy::Drop, "bad", bad),
         ],
-        clients: vec![client("old", false), client("young", true)],
+        clients: vec![client("old", None), client("other", wanted)],
         expired: 0,
-    };
+    }
+}
+
+#[test]
+fn what_protects_comes_first_and_goes_last() {
+    let plan = one_of_each();
     let steps: Vec<String> = steps::of(&plan).into_iter().map(|step| step.what).collect();
     assert_eq!(
         steps,
         [
-            "create client: young",
+            "create client: other",
             "ignore: add 1 rule",
             "sets of ignore: new",
             "drop: add 1 rule, change 1 rule, delete 1 rule",
@@ -408,6 +405,7 @@ fn what_protects_comes_first_and_goes_last() {
     );
     assert_eq!(
         plan.counts(),
-        "2 rules to add, 1 rule to change, 2 rules to delete, 1 set to add, 1 set to change, 1 set to delete, 1 client to add, 1 client to delete"
+        "2 rules to add, 1 rule to change, 2 rules to delete, 1 set to add, 1 set to change, 1 set to delete, \
+         1 client to change, 1 client to delete"
     );
 }
