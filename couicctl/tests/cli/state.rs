@@ -39,7 +39,7 @@ fn file(daemon: &StandIn, text: &str) -> String {
     path.display().to_string()
 }
 
-const STATE: &str = "[[drop]]\ntag = 'a'\nreason = 'new'\nentries = ['192.0.2.1', '192.0.2.2']\n[[ignore]]\nentries = ['192.0.2.3']\n";
+const STATE: &str = "[[drop]]\ntag = 'a'\nreason = 'new'\nentries = ['192.0.2.1', '192.0.2.2']\n[[ignore]]\ntag = 'untagged'\nentries = ['192.0.2.3']\n";
 
 #[test]
 fn the_plan_as_json() {
@@ -94,7 +94,7 @@ fn jobs_carry_tag_reason_and_guard() {
     let daemon = daemon(done);
     let file = file(
         &daemon,
-        "[owns]\ndrop = ['a']\n[[drop]]\nexpires = 2099-01-01T00:00:00Z\nreason = 'r'\nentries = ['192.0.2.2']\n",
+        "[owns]\ndrop = ['a']\n[[drop]]\ntag = 'untagged'\nexpires = 2099-01-01T00:00:00Z\nreason = 'r'\nentries = ['192.0.2.2']\n",
     );
     let shown = couicctl(&daemon, &["apply", "-f", &file, "--force=host"]).done();
     assert!(
@@ -124,9 +124,9 @@ fn what_stands_in_the_way_is_said_at_once_and_nothing_is_sent() {
     let file = file(&daemon, &text);
     let error = couicctl(&daemon, &["apply", "-f", &file]).failed(2);
     for line in [
-        "line 7: clients.ci: limits and groups",
-        "line 9: clients.new: it is to be created",
-        "line 11: clients.couicctl: is the client that couicctl uses",
+        "line 8: clients.ci: limits and groups",
+        "line 10: clients.new: it is to be created",
+        "line 12: clients.couicctl: is the client that couicctl uses",
     ] {
         assert!(error.contains(line), "{line}\n{error}");
     }
@@ -138,13 +138,13 @@ fn what_stands_in_the_way_is_said_at_once_and_nothing_is_sent() {
     );
     let error = run(
         command(&config(&daemon), &["diff", "-f", "-"]),
-        "[[drop]]\nentries = 5\n[dorp]\n",
+        "[[drop]]\ntag = 'a'\nentries = 5\n[dorp]\n",
     )
     .failed(2);
     assert_eq!(
         error,
-        "error: standard input is not usable, nothing was changed\n  line 2: drop[0].entries: must be an array, not an integer\n  \
-         line 3: dorp: unknown key; known here: client, clients, drop, ignore, owns, sets\n"
+        "error: standard input is not usable, nothing was changed\n  line 3: drop[0].entries: must be an array, not an integer\n  \
+         line 4: dorp: unknown key; known here: client, clients, drop, ignore, owns, sets\n"
     );
 }
 

@@ -79,6 +79,7 @@ entries = [
 ]
 
 [[drop]]
+tag = "untagged"
 file = "more.txt"
 
 [[ignore]]

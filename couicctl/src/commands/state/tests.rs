@@ -191,7 +191,6 @@ entries = [\"192.0.2.300\", \"192.0.2.1\", 7,
   { cidr = \"x\", expires = 2027-01-01T00:00:00 },
   { expires = 0 }]
 [[ignore]]
-tag = \"a\"
 [sets.drop.\"a b\"]
 entries = []
 [sets.drop.list]
@@ -216,13 +215,14 @@ token_file = \"here\"
         "  line 8: drop[0].entries[3].cidr: \"x\": not an IPv4",
         "  line 9: drop[0].entries[4].expires: must be a time",
         "  line 9: drop[0].entries[4].cidr: is missing",
+        "  line 10: ignore[0].tag: is missing; \"untagged\" is",
         "  line 10: ignore[0]: has neither entries nor a file",
-        "  line 12: sets.drop.a b: a name has",
-        "  line 15: sets.drop.list.file: /nonexistent/list.txt cannot be read",
-        "  line 17: clients.ci.group: unknown group",
-        "  line 18: clients.ci.limits: unknown field `tag`",
-        "  line 19: clients.ci.token: unknown key",
-        "  line 20: clients.ci.token_file: \"here\" must be an absolute path",
+        "  line 11: sets.drop.a b: a name has",
+        "  line 14: sets.drop.list.file: /nonexistent/list.txt cannot be read",
+        "  line 16: clients.ci.group: unknown group",
+        "  line 17: clients.ci.limits: unknown field `tag`",
+        "  line 18: clients.ci.token: unknown key",
+        "  line 19: clients.ci.token_file: \"here\" must be an absolute path",
     ];
     for (line, begin) in lines.iter().zip(begins) {
         assert!(line.starts_with(begin), "{line}\n{begin}\n{told}");
@@ -233,14 +233,14 @@ token_file = \"here\"
 #[test]
 fn long_lists_of_mistakes_are_cut_and_read_in_linear_time() {
     let entries: String = (0..200_000).map(|n| format!("\"{n}\",\n")).collect();
-    let told = mistakes(&format!("[[drop]]\nentries = [\n{entries}]\n"));
+    let told = mistakes(&format!("[[drop]]\ntag='a'\nentries = [\n{entries}]\n"));
     assert_eq!(told.lines().count(), 22);
     assert!(told.ends_with("and 199980 more mistakes"), "{told}");
 }
 
 #[test]
 fn times_have_an_offset() {
-    let text = "[[drop]]\nexpires = 2027-01-31T01:00:00+01:00\nreason = 'r'\nentries = ['192.0.2.1', \
+    let text = "[[drop]]\ntag='a'\nexpires = 2027-01-31T01:00:00+01:00\nreason = 'r'\nentries = ['192.0.2.1', \
         {cidr = '192.0.2.2', expires = 'never', reason = ''}, {cidr = '192.0.2.4-192.0.2.6', expires = 1801353600}]\n";
     let rules = &parsed(text).rules[&Policy::Drop];
     let ends: Vec<_> = rules
@@ -262,13 +262,13 @@ fn times_have_an_offset() {
 
 #[test]
 fn a_network_is_declared_once_for_each_tag() {
-    let same =
-        "[[drop]]\ntag='a'\nentries=['192.0.2.1','192.0.2.1']\n[[drop]]\nentries=['192.0.2.1']\n";
+    let same = "[[drop]]\ntag='a'\nentries=['192.0.2.1','192.0.2.1']\n[[drop]]\ntag='untagged'\nentries=['192.0.2.1']\n";
     assert_eq!(parsed(same).rules[&Policy::Drop].claims.len(), 2);
-    let told =
-        mistakes("[[drop]]\nentries=['192.0.2.1',\n{cidr='192.0.2.1', expires=1801353600}]\n");
+    let told = mistakes(
+        "[[drop]]\ntag='a'\nentries=['192.0.2.1',\n{cidr='192.0.2.1', expires=1801353600}]\n",
+    );
     assert!(
-        told.contains("line 3: drop[0].entries: 192.0.2.1/32 is declared twice"),
+        told.contains("line 4: drop[0].entries: 192.0.2.1/32 is declared twice"),
         "{told}"
     );
 }
