@@ -2,6 +2,7 @@
 
 mod clients;
 mod entries;
+mod events;
 mod force;
 mod limits;
 mod log;
@@ -27,6 +28,7 @@ pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, ExportArgs, ImportArgs, Label, ListArgs, SortKey,
     Which,
 };
+pub(crate) use events::EventsArgs;
 pub(crate) use force::{Force, IgnoreForce, Lift, Override};
 pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
@@ -151,6 +153,9 @@ pub(crate) enum Command {
     #[command(after_long_help = "\
 What the token may not read is left out. Rates are those of one second. Exits with 1 if an interface is not filtered.")]
     Status,
+    /// Changes of rules as they happen: bans, renewals, expiries
+    #[command(after_long_help = events::EVENTS)]
+    Events(EventsArgs),
     /// The audit log: who changed what, from where, why
     #[command(after_long_help = log::LOG)]
     Log(LogArgs),

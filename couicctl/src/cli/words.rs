@@ -16,7 +16,7 @@ const WORDS: [(&[&str], &str); 11] = [
     (&["restore", "plan"], "apply"),
     (&["undo"], "confirm undo"),
     (&["tokens", "users"], "clients"),
-    (&["audit", "history", "events"], "log"),
+    (&["audit", "history"], "log"),
     (&["version"], "--version"),
 ];
 

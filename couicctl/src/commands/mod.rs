@@ -5,6 +5,7 @@ mod clients;
 mod delete;
 mod dry_run;
 mod entries;
+mod events;
 mod export;
 mod import;
 mod interrupt;
@@ -175,6 +176,7 @@ pub(crate) async fn run(
         Command::Status => return finish(status::run(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
+        Command::Events(args) => events::run(&args, cx).await,
         Command::Log(args) => log::run(&args, cx).await,
         Command::Peers { command, wait } => peers::run(command, wait, cx).await,
         Command::Notifiers { command } => {
