@@ -317,6 +317,7 @@ pub(super) fn job(change: &RuleChange, guard: &GuardRequest, force: bool) -> Bat
             force,
             guard: Some(guard.clone()),
             ttl: None,
+            longer: false,
         },
     }
 }
