@@ -13,11 +13,11 @@ help: ## list these targets
 setup: ## install what is missing: toolchain, bpf-linker, packages
 	@scripts/setup
 
-build: setup ## release binaries: couic, couicctl, couic-report and couicmon in target/release
-	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon
+build: setup ## release binaries: couic, couicctl, couic-report, couicmon and couic-bouncer in target/release
+	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon -p couic-bouncer
 
 man: setup ## man pages of all programs and configuration files: target/man/*.1, *.5, *.8
-	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon
+	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon -p couic-bouncer
 	install -d target/man
 	$${CARGO_TARGET_DIR:-target}/release/couicctl man --all target/man
 
@@ -30,9 +30,9 @@ test-packages: ## install, upgrade under load, remove the packages on a Debian w
 
 STATIC := $(shell uname -m)-unknown-linux-musl
 
-build-static: ## statically linked release binaries: couic, couicctl, couic-report, couicmon and couic-plugin
+build-static: ## statically linked release binaries: couic, couicctl, couic-report, couicmon, couic-bouncer and couic-plugin
 	@scripts/setup static
-	cargo build --release --locked --target $(STATIC) -p couic -p couicctl -p couic-report -p couicmon \
+	cargo build --release --locked --target $(STATIC) -p couic -p couicctl -p couic-report -p couicmon -p couic-bouncer \
 	  -p couic-plugin-host --bins
 	@echo "in $${CARGO_TARGET_DIR:-target}/$(STATIC)/release"
 

@@ -57,7 +57,7 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
             written(&set, body.entries.len(), cx)
         }
         SetsCommand::Delete { set, .. } => {
-            let deleted = cx.client.delete_set(set.policy, &set.name).await;
+            let deleted = cx.client.delete_set(set.policy, &set.name, false).await;
             let deleted = match deleted {
                 Ok(deleted) => deleted,
                 Err(error) => return Err(unknown(&set, error, cx).await),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use couic_client::ClientError;
+use couic_client::{Client, ClientError};
 use ipnetwork::IpNetwork;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -95,6 +95,28 @@ impl Injector {
         take: impl FnMut(Claim) + Send,
     ) -> Result<bool, ClientError> {
         claims::read(&self.daemon, tag, most, take).await
+    }
+
+    /// Asks the daemon for something else, with this injector's token; once more if it refuses the token, and the file has
+    /// another one by now.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn ask<T, F>(&self, request: impl Fn(Client) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let (client, token) = self.daemon.client();
+        match request(client).await {
+            Err(error) if error.status() == Some(401) => {
+                // Only a new token is tried: the sender tells about one that is refused.
+                if !self.daemon.renew(token).unwrap_or(false) {
+                    return Err(error);
+                }
+                request(self.daemon.client().0).await
+            }
+            answer => answer,
+        }
     }
 
     /// The bans that the daemon refused for good since the last call, each with the reason. They are kept from the first
