@@ -5,6 +5,7 @@ mod audit;
 mod bpffs;
 mod couicmon;
 mod counters;
+mod crowdsec;
 mod declared;
 mod demo;
 mod events;
