@@ -48,6 +48,7 @@ impl Client {
     ///         force: false,
     ///         guard: None,
     ///         ttl: None,
+    ///         longer: false,
     ///     },
     /// }));
     /// let outcome = client.batch_stream(Policy::Drop, jobs).await?;

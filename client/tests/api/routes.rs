@@ -30,6 +30,7 @@ fn request(cidr: &str) -> EntryRequest {
             lift: Vec::new(),
         }),
         ttl: None,
+        longer: false,
     }
 }
 

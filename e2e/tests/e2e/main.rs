@@ -7,6 +7,7 @@ mod couicmon;
 mod counters;
 mod demo;
 mod expiry;
+mod fail2ban;
 mod guard;
 mod hostile;
 mod interfaces;

@@ -165,7 +165,7 @@ pub(super) static PATHS: &[Path] = &[
                 .query(LIST_QUERY)
                 .errors(&[400]),
             post("create_entry", POLICY_CREATE, Run::Body(policy::create))
-                .summary("Adds an entry; 409 if it exists")
+                .summary("Adds an entry; 409 if it exists, unless `longer` asks for its renewal")
                 .answers(201, json::<Entry>())
                 .body(json::<EntryRequest>())
                 .errors(&[400, 409, 413, 422, 429])
