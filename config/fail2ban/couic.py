@@ -222,8 +222,9 @@ class Sender:
                 return
             try:
                 again = self.send(batch)
-                failures, pause = (failures + 1, 0) if again else (0, 0)
-                longest = LONGEST_REFUSED
+                # A rate that is limited lets some through: no reason for longer pauses.
+                failures = failures + 1 if len(again) == len(batch) else min(len(again), 1)
+                pause, longest = 0, LONGEST_REFUSED
             except Unavailable as error:
                 again, pause, longest = batch, error.pause, error.longest
                 failures += 1

@@ -39,7 +39,7 @@ pub(crate) fn clients(clients: &[&ClientInfo], show_tokens: bool, now: u64) -> T
             name.to_string(),
             group.to_string(),
             token.map(|token| token.to_string()).unwrap_or_default(),
-            limits.as_ref().map(brief).unwrap_or_default(),
+            limits.as_ref().map(self::limits).unwrap_or_default(),
             expires.map(|end| ends(end, now)).unwrap_or_default(),
         ];
         let cells = cells
@@ -60,7 +60,7 @@ fn ends(end: u64, now: u64) -> String {
 }
 
 /// The limits of rules: `drop; mon-*; /24, /48; up to 7d; 6000 a minute`.
-fn brief(limits: &ClientLimits) -> String {
+pub(crate) fn limits(limits: &ClientLimits) -> String {
     let ClientLimits {
         policies,
         tags,

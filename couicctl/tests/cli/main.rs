@@ -8,6 +8,7 @@
 mod config;
 mod doctor;
 mod entries;
+mod events;
 mod failures;
 mod figures;
 mod guard;

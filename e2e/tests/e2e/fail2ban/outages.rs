@@ -142,3 +142,37 @@ fn a_rule_that_is_missing_is_made_when_its_source_goes_on() {
         });
     }
 }
+
+/// The queue of a jail is bounded: what does not fit is said, and comes with a restart of the jail.
+#[test]
+fn what_the_queue_cannot_hold_is_said_and_can_be_made_up_for() {
+    let Some(lab) = crowded() else { return };
+    let dir = TempDir::new().unwrap();
+    let Some((daemon, server)) = begin(&lab, dir.path(), Form::Python, &JAILS) else {
+        return;
+    };
+    let jails = dir.path().join("f2b/jail.conf");
+    let text = fs::read_to_string(&jails).expect("the jails");
+    let text = text.replace("token_file=", "queue=\"50\", sokcet=\"x\", token_file=");
+    fs::write(&jails, text).expect("write");
+    server.client("reload");
+    assert!(server.said(&["[sshd] couic.py has no option sokcet"]) > 0);
+    let daemon = daemon.ended_by(Signal::SIGKILL);
+    let many: Vec<String> = (0..200).map(|n| format!("198.51.100.{n}")).collect();
+    server.fail("sshd", many.iter().map(String::as_str));
+    until("fail2ban has banned all", LONG, || {
+        (server.said(&[" Ban ", "198.51.100."]) == many.len()).then_some(())
+    });
+    assert_eq!(server.said(&["further ones are not kept"]), 1);
+    let daemon = daemon.restart();
+    until("what came through is said", LONG, || {
+        (server.said(&["[sshd]", "reload --restart sshd"]) == 1).then_some(())
+    });
+    let count = || daemon.api().get("/v1/drop").as_array().map_or(0, Vec::len);
+    until("those that waited are made", LONG, || {
+        (count() >= 50).then_some(())
+    });
+    assert!(count() < many.len());
+    server.client("reload --restart sshd");
+    until("all are made", LONG, || (count() == many.len()).then_some(()));
+}
