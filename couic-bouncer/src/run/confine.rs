@@ -257,13 +257,19 @@ mod tests {
             file: Some(lists.join("one")),
             ..couic_feeds::FeedConfig::default()
         }];
-        let Some(domain) = profile(&config, Path::new("/etc/x/x.toml")).domain().unwrap() else {
+        let Some(domain) = profile(&config, Path::new("/etc/x/x.toml"))
+            .domain()
+            .unwrap()
+        else {
             println!("skipped: this kernel has no Landlock");
             return;
         };
         let step = ThreadStep::sets(Sets::NONE).no_new_privs();
         step.domain(domain.as_fd()).here().unwrap();
-        seccomp::refuse(&super::refused()).unwrap().install(false).unwrap();
+        seccomp::refuse(&super::refused())
+            .unwrap()
+            .install(false)
+            .unwrap();
         let refused = |result: io::Result<()>| {
             assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EACCES));
         };
