@@ -28,7 +28,9 @@ fn one(name: &str, socket: &Path, token: &Path) -> Option<Check> {
         let is_set_up = token.exists();
         return is_set_up.then(|| {
             let check = Check::warn(name, "it has a token, and does not run");
-            check.advise(format!("systemctl status {name}; systemctl enable --now {name}"))
+            check.advise(format!(
+                "systemctl status {name}; systemctl enable --now {name}"
+            ))
         });
     }
     let ask = Ask {
@@ -53,7 +55,9 @@ fn one(name: &str, socket: &Path, token: &Path) -> Option<Check> {
 
 fn judged(name: &str, body: &str) -> Check {
     let health: Value = serde_json::from_str(body).unwrap_or_default();
-    let status = health["status"].as_str().unwrap_or("its answer cannot be read");
+    let status = health["status"]
+        .as_str()
+        .unwrap_or("its answer cannot be read");
     let problems = health["problems"].as_array().map(Vec::as_slice);
     let problems = problems.unwrap_or_default().iter();
     let named: Vec<&str> = problems.filter_map(Value::as_str).take(NAMED).collect();

@@ -18,7 +18,12 @@ use nix::{sys::signal::Signal, unistd::User};
 use tempfile::TempDir;
 
 /// By CrowdSec, by the feed of the start, by one that a reload adds, by nothing.
-const FRAMES: [&str; 4] = ["198.51.100.7", "198.51.100.21", "198.51.100.31", "198.51.100.9"];
+const FRAMES: [&str; 4] = [
+    "198.51.100.7",
+    "198.51.100.21",
+    "198.51.100.31",
+    "198.51.100.9",
+];
 
 /// The user that it becomes, in the group of the daemon's socket.
 const USER: &str = "nobody";
@@ -61,7 +66,11 @@ impl<'l> Bouncer<'l> {
         fs::create_dir(this.path("state")).unwrap();
         fs::write(this.path("key"), "secret").unwrap();
         let user = User::from_name(USER).unwrap().unwrap();
-        for path in [this.dir.path().to_owned(), this.path("state"), this.path("key")] {
+        for path in [
+            this.dir.path().to_owned(),
+            this.path("state"),
+            this.path("key"),
+        ] {
             chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
         }
         open(this.dir.path(), 0o755);
@@ -92,7 +101,10 @@ impl<'l> Bouncer<'l> {
 
     fn crowdsec(&self, lapi: &StandIn) -> String {
         let (url, key) = (lapi.url("/"), self.path("key"));
-        format!("[crowdsec]\nurl = \"{url}\"\nkey_file = \"{}\"\ninterval = \"1s\"\n", key.display())
+        format!(
+            "[crowdsec]\nurl = \"{url}\"\nkey_file = \"{}\"\ninterval = \"1s\"\n",
+            key.display()
+        )
     }
 }
 
@@ -108,7 +120,10 @@ fn feed(server: &StandIn, name: &str) -> String {
 }
 
 /// In the host's namespace, where couic-bouncer is.
-fn server(lab: &Lab, handler: impl FnMut(&couic_testkit::Request) -> Reply + Send + 'static) -> StandIn {
+fn server(
+    lab: &Lab,
+    handler: impl FnMut(&couic_testkit::Request) -> Reply + Send + 'static,
+) -> StandIn {
     let listener = lab.host.enter(|| TcpListener::bind("127.0.0.1:0"));
     StandIn::on(listener.unwrap(), handler)
 }
@@ -136,8 +151,14 @@ fn lapi(lab: &Lab, is_away: &Arc<AtomicBool>) -> StandIn {
 
 fn lists(lab: &Lab) -> StandIn {
     server(lab, |request| {
-        let first = if request.line().contains("/added") { 30 } else { 20 };
-        let lines: Vec<String> = (first..first + 10).map(|n| format!("198.51.100.{n}")).collect();
+        let first = if request.line().contains("/added") {
+            30
+        } else {
+            20
+        };
+        let lines: Vec<String> = (first..first + 10)
+            .map(|n| format!("198.51.100.{n}"))
+            .collect();
         Reply::text(200, "text/plain", lines.join("\n") + "\n")
     })
 }
@@ -178,6 +199,8 @@ fn decisions_and_feeds_drop_packets_and_a_kill_or_a_stop_lets_none_through() {
 
     // Its token is good for nothing else.
     let api = daemon.api_as(fs::read_to_string(bouncer.path("token")).unwrap().trim());
-    let _ = api.request("DELETE", "/v1/sets/drop/other?apply=true", None).expect(403);
+    let _ = api
+        .request("DELETE", "/v1/sets/drop/other?apply=true", None)
+        .expect(403);
     let _ = api.request("POST", "/v1/sets/reload", None).expect(403);
 }
