@@ -21,6 +21,7 @@ mod audit;
 mod backoff;
 mod batch;
 mod by_name;
+mod change;
 mod cidr;
 mod client;
 mod clock;
@@ -57,6 +58,7 @@ pub use audit::{
 pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;
+pub use change::{ChangeAction, EventGap, EventId, EventIdError, RuleChange};
 pub use cidr::{Cidr, CidrError, Extent, Networks, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
 pub use clock::{unix_seconds, unix_time};

@@ -27,7 +27,7 @@ use super::{
     answer::Outcome,
     auth, batch,
     body::{Body, Content, read_all},
-    call::{Call, exposition, wants_lines},
+    call::{Call, exposition, last_event_id, wants_lines},
     confirm,
     error::Fault,
     guard,
@@ -131,6 +131,7 @@ async fn answer<S: Chunks>(
         wants_lines: wants_lines(headers),
         // As in Couic 1.0.
         exposition: exposition(headers, Exposition::OpenMetrics),
+        last_event_id: last_event_id(headers),
         confirm_within,
     };
     // The undo record is written to the disk first.

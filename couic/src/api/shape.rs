@@ -14,7 +14,7 @@ use warp::http::StatusCode;
 use couic_httpd::Exposition;
 
 use super::{
-    answer::{JSON, NDJSON},
+    answer::{EVENT_STREAM, JSON, NDJSON},
     body::LIST,
 };
 
@@ -47,6 +47,8 @@ pub(super) enum Shape {
     Either(Of, Of),
     /// JSON, or text for Prometheus.
     JsonOrMetrics(Of),
+    /// Server-sent events, the data of which is JSON of this type.
+    Events(Of),
     /// This document.
     OpenApi,
 }
@@ -137,7 +139,8 @@ impl Shape {
             | Self::Array(of)
             | Self::ArrayOrLines(of)
             | Self::JsonOrList(of)
-            | Self::JsonOrMetrics(of) => (Some(of), None),
+            | Self::JsonOrMetrics(of)
+            | Self::Events(of) => (Some(of), None),
             Self::Either(one, other) => (Some(one), Some(other)),
         };
         one.into_iter().chain(other)
@@ -158,7 +161,9 @@ impl Shape {
             Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
             Self::JsonOrList(of) => vec![(JSON, of.reference()), (LIST, text())],
             Self::Either(one, other) => {
-                let both = OneOfBuilder::new().item(one.reference()).item(other.reference());
+                let both = OneOfBuilder::new()
+                    .item(one.reference())
+                    .item(other.reference());
                 vec![(JSON, RefOr::T(Schema::OneOf(both.build())))]
             }
             Self::JsonOrMetrics(of) => vec![
@@ -166,6 +171,7 @@ impl Shape {
                 (Exposition::OpenMetrics.content_type(), text()),
                 (Exposition::Text.content_type(), text()),
             ],
+            Self::Events(_) => vec![(EVENT_STREAM, text())],
             Self::OpenApi => {
                 let object = ObjectBuilder::new().schema_type(Type::Object).build();
                 vec![(JSON, RefOr::T(Schema::Object(object)))]

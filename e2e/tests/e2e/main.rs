@@ -2,10 +2,14 @@
 
 mod attach;
 mod audit;
+mod bouncer;
 mod bpffs;
 mod couicmon;
 mod counters;
+mod crowdsec;
+mod declared;
 mod demo;
+mod events;
 mod expiry;
 mod fail2ban;
 mod guard;

@@ -32,6 +32,7 @@ mod layers;
 mod notifier;
 mod reader;
 mod secret;
+mod typed;
 mod values;
 
 use std::{fs, path::Path};
@@ -41,7 +42,7 @@ pub use files::read_parts;
 pub use keys::Keys;
 pub use layers::{Layers, Part};
 pub use notifier::NotifierConfig;
-pub use reader::{Found, Noted, Section};
+pub use reader::{Found, Item, Noted, Section};
 pub use secret::Secret;
 pub use values::state_dir;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::setup::host::Daemon;
+use crate::setup::host::{Daemon, Fail2ban};
 
 fn wanted() -> Wanted {
     Wanted {

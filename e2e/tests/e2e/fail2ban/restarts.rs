@@ -32,17 +32,26 @@ fn rules(daemon: &Daemon<'_>) -> BTreeMap<String, u64> {
     list.iter().map(rule).collect()
 }
 
-/// User and system time of a process.
+/// User and system time of a process, and of those that it has started and that have ended.
 fn cpu(pid: Pid) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("its figures");
     let fields = stat.rsplit(')').next().expect("behind the name");
     let ticks: u64 = fields
         .split_ascii_whitespace()
         .skip(11)
-        .take(2)
+        .take(4)
         .map(|field| field.parse::<u64>().expect("a number"))
         .sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Ends the reader, also if the test fails beside it.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Restarts beside a reader of the list, ten times a second. Returns the fewest rules that it saw.
@@ -58,8 +67,9 @@ fn fewest_while<T>(daemon: &Daemon<'_>, work: impl FnOnce() -> T) -> (usize, T) 
             }
             fewest
         });
+        let ending = Done(&done);
         let result = work();
-        done.store(true, Relaxed);
+        drop(ending);
         (poller.join().expect("the poller"), result)
     })
 }
@@ -83,6 +93,9 @@ fn of_ten_thousand_bans_none_is_missing_at_any_time_of_a_restart() {
     // All of fail2ban's work, from the line on.
     let each = (cpu(server.pid()) - before) / MANY;
     assert!(each < Duration::from_millis(1), "{each:?} of CPU a ban");
+    until("all are stored", LONG, || {
+        (server.stored() == MANY as usize).then_some(())
+    });
     let banned = rules(&daemon);
     let restored = || server_restored(dir.path());
     let (fewest, (stop, start)) = fewest_while(&daemon, || {
@@ -174,6 +187,17 @@ fn the_ini_form_leaves_rules_at_a_stop_and_renews_the_rest_of_their_time() {
     let Some((daemon, server)) = begin(&lab, dir.path(), Form::Ini, &JAILS) else {
         return;
     };
+    let sources: Vec<String> = (0..100).map(|n| format!("100.64.0.{n}")).collect();
+    let before = cpu(server.pid());
+    server.fail("sshd", sources.iter().map(String::as_str));
+    until("all are banned", LONG, || {
+        (rules(&daemon).len() == sources.len()).then_some(())
+    });
+    let each = (cpu(server.pid()) - before) / 100;
+    println!("{each:?} of CPU a ban, in fail2ban and couicctl");
+    server.client("unban --all");
+    assert_eq!(rules(&daemon).len(), sources.len(), "as documented");
+    daemon.ctl_ok(&["drop", "delete", "-t", "sshd", "--if-exists"]);
     server.fail("sshd", [OFFENDER]);
     server.fail("www.example.org", [OFFENDER]);
     let before = until_tagged(&daemon, OFFENDER, &["sshd", "www_example_org"]);

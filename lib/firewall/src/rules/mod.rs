@@ -57,7 +57,7 @@ pub use self::{
     claim::{Claim, ClaimId, ClaimRef, ClaimRequest, ClaimScope, Owner},
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
-    events::{Received, Subscription},
+    events::{Block as EventBlock, Received, Subscription},
     query::{ReasonUsage, TagUsage, Usage},
     recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
