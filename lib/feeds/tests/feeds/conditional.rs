@@ -5,13 +5,17 @@ use couic_feeds::{FeedState, Refreshed};
 use super::*;
 
 fn tagged(body: String) -> Reply {
-    ok(body).with("etag", "\"one\"").with("last-modified", "Tue, 01 Dec 2026 10:00:00 GMT")
+    ok(body)
+        .with("etag", "\"one\"")
+        .with("last-modified", "Tue, 01 Dec 2026 10:00:00 GMT")
 }
 
 /// 304 to whoever has the list.
 fn server() -> StandIn {
     StandIn::tcp(|request| match request.header("if-none-match") {
-        Some("\"one\"") => Reply::Raw(b"HTTP/1.1 304 Not Modified\r\netag: \"one\"\r\n\r\n".to_vec()),
+        Some("\"one\"") => {
+            Reply::Raw(b"HTTP/1.1 304 Not Modified\r\netag: \"one\"\r\n\r\n".to_vec())
+        }
         _ => tagged(list(50)),
     })
 }
@@ -21,12 +25,22 @@ async fn the_list_is_asked_for_with_its_validators() {
     let server = server();
     let setup = Setup::of(&server);
     assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::Taken);
-    assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::Unchanged);
+    assert_eq!(
+        setup.feeds.refresh("x").await.unwrap(),
+        Refreshed::Unchanged
+    );
     let requests = server.requests();
     assert_eq!(requests[0].header("if-none-match"), None);
-    assert_eq!(requests[1].header("if-modified-since"), Some("Tue, 01 Dec 2026 10:00:00 GMT"));
+    assert_eq!(
+        requests[1].header("if-modified-since"),
+        Some("Tue, 01 Dec 2026 10:00:00 GMT")
+    );
     assert_eq!(requests[1].header("accept-encoding"), Some("gzip"));
-    assert_eq!(setup.daemon.puts(), 1, "an unchanged list is not written again");
+    assert_eq!(
+        setup.daemon.puts(),
+        1,
+        "an unchanged list is not written again"
+    );
     assert_eq!(setup.status().state, FeedState::Ok);
 }
 
@@ -50,7 +64,11 @@ async fn without_its_whole_list_a_feed_asks_for_all_of_it() {
     setup.again(&[config("x", &server.url("/other"))]);
     assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::Taken);
     let asked = server.requests();
-    assert!(asked.iter().all(|request| request.header("if-none-match").is_none()));
+    assert!(
+        asked
+            .iter()
+            .all(|request| request.header("if-none-match").is_none())
+    );
     assert_eq!(setup.daemon.set("x").unwrap(), in_force(50));
 }
 
@@ -59,7 +77,10 @@ async fn a_304_without_a_condition_is_no_list() {
     let server = StandIn::tcp(|_| Reply::Raw(b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec()));
     let setup = Setup::of(&server);
     let error = setup.feeds.refresh("x").await.unwrap_err().to_string();
-    assert_eq!(error, "it responded with 304 to a request without a condition");
+    assert_eq!(
+        error,
+        "it responded with 304 to a request without a condition"
+    );
     assert_eq!(setup.daemon.set("x"), None);
 }
 
@@ -83,8 +104,16 @@ async fn a_packed_list_is_unpacked_whatever_the_header_says() {
         packer.finish().unwrap()
     };
     let server = StandIn::tcp(move |request| {
-        let reply = Reply::Answer { status: 200, headers: Vec::new(), body: packed.clone() };
-        if request.line().ends_with("gz") { reply } else { reply.with("content-encoding", "gzip") }
+        let reply = Reply::Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: packed.clone(),
+        };
+        if request.line().ends_with("gz") {
+            reply
+        } else {
+            reply.with("content-encoding", "gzip")
+        }
     });
     for path in ["/list.gz", "/list"] {
         let setup = Setup::new(config("x", &server.url(path)));

@@ -17,18 +17,35 @@ async fn exactly_the_list_that_was_held_back_is_accepted() {
     let first = setup.status().held.unwrap();
     assert_eq!(first.networks, 30);
     let change = first.change.unwrap();
-    assert_eq!((change.before, change.after, change.lost, change.gained), (100, 30, 70, 0));
+    assert_eq!(
+        (change.before, change.after, change.lost, change.gained),
+        (100, 30, 70, 0)
+    );
     assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::HeldBack);
-    let other = setup.feeds.accept_exactly("x", &first.hash).await.unwrap_err();
-    assert!(matches!(other, FeedError::OtherHeld(_)), "another one came: {other}");
+    let other = setup
+        .feeds
+        .accept_exactly("x", &first.hash)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(other, FeedError::OtherHeld(_)),
+        "another one came: {other}"
+    );
     assert_eq!(setup.daemon.set("x").unwrap(), in_force(100));
     // It is on the disk: a restart does not lose it, and what comes next is not taken in its place.
     setup.again(&[config("x", &server.url("/list?key=s3cret"))]);
     let second = setup.status().held.unwrap();
     let status = setup.feeds.accept_exactly("x", &second.hash).await.unwrap();
     assert_eq!(setup.daemon.set("x").unwrap(), in_force(20));
-    assert_eq!((status.networks, status.held, status.state), (20, None, FeedState::Ok));
-    assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::Taken, "half of it again");
+    assert_eq!(
+        (status.networks, status.held, status.state),
+        (20, None, FeedState::Ok)
+    );
+    assert_eq!(
+        setup.feeds.refresh("x").await.unwrap(),
+        Refreshed::Taken,
+        "half of it again"
+    );
     setup.feeds.refresh("x").await.unwrap_err();
     assert_eq!(setup.daemon.set("x").unwrap(), in_force(10));
 }
@@ -49,12 +66,20 @@ async fn what_is_left_out_is_counted_and_the_rest_merged() {
     let body = "10.0.0.1\n9.9.9.0/24\n8.0.0.0/8\n11.0.0.0/25\n11.0.0.128/25\n11.0.0.7\n5.5.5.5\n5.5.5.5\nx.y\n";
     let server = StandIn::tcp(move |_| ok(body));
     let setup = Setup::of(&server);
-    setup.daemon.ignored.lock().unwrap().push("5.5.0.0/16".parse().unwrap());
+    setup
+        .daemon
+        .ignored
+        .lock()
+        .unwrap()
+        .push("5.5.0.0/16".parse().unwrap());
     setup.feeds.refresh("x").await.unwrap();
     assert_eq!(setup.daemon.set("x").unwrap(), "11.0.0.0/24\n");
     let status = setup.status();
     let told = status.dropped.told();
-    assert_eq!(told, "1 unreadable, 1 duplicate, 1 bogon, 1 wide, 1 own, 1 protected");
+    assert_eq!(
+        told,
+        "1 unreadable, 1 duplicate, 1 bogon, 1 wide, 1 own, 1 protected"
+    );
     assert_eq!((status.entries, status.networks), (9, 1));
     // The ignore list changes without the feed.
     *setup.daemon.ignored.lock().unwrap() = Networks::default();
@@ -70,7 +95,10 @@ async fn a_feed_in_shadow_is_judged_and_not_in_force() {
     let mut setup = Setup::new(shadow.clone());
     setup.feeds.refresh("x").await.unwrap();
     let status = setup.status();
-    assert_eq!((status.state, status.networks, status.in_force), (FeedState::Shadow, 50, false));
+    assert_eq!(
+        (status.state, status.networks, status.in_force),
+        (FeedState::Shadow, 50, false)
+    );
     assert_eq!(setup.daemon.set("x"), None);
     let real = config("x", &server.url("/list?key=s3cret"));
     setup.again(&[real]);
@@ -88,13 +116,33 @@ async fn a_preview_changes_nothing() {
     let feed = config("x", &server.url("/list?key=s3cret"));
     let settings = settings(setup.dir.path());
     let first = preview(&feed, &settings).await.unwrap();
-    assert_eq!((first.entries, first.networks, first.v4_addresses, first.change), (100, 100, 100, None));
+    assert_eq!(
+        (
+            first.entries,
+            first.networks,
+            first.v4_addresses,
+            first.change
+        ),
+        (100, 100, 100, None)
+    );
     setup.feeds.refresh("x").await.unwrap();
-    let held = preview(&config("y", &server.url("/")), &settings).await.unwrap();
-    assert_eq!((held.held, held.networks), (None, 20), "another feed has no list yet");
+    let held = preview(&config("y", &server.url("/")), &settings)
+        .await
+        .unwrap();
+    assert_eq!(
+        (held.held, held.networks),
+        (None, 20),
+        "another feed has no list yet"
+    );
     assert_eq!(setup.daemon.set("x").unwrap(), in_force(20));
-    let error = preview(&config("x.y", "ftp://x"), &settings).await.unwrap_err().to_string();
-    assert!(error.contains("name: must be") && error.contains("url: is not a URL"), "{error}");
+    let error = preview(&config("x.y", "ftp://x"), &settings)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("name: must be") && error.contains("url: is not a URL"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,11 @@ impl Daemon {
 
     fn there(&self) -> Result<(), SinkError> {
         let text = "the daemon is away".to_owned();
-        if *self.is_away.lock().unwrap() { Err(SinkError { text }) } else { Ok(()) }
+        if *self.is_away.lock().unwrap() {
+            Err(SinkError { text })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -54,7 +58,10 @@ impl SetSink for Daemon {
         self.there()?;
         *self.puts.lock().unwrap() += 1;
         let text = String::from_utf8(list.to_vec()).unwrap();
-        self.sets.lock().unwrap().insert((policy, set.to_string()), text);
+        self.sets
+            .lock()
+            .unwrap()
+            .insert((policy, set.to_string()), text);
         Ok(Put::default())
     }
 
@@ -66,7 +73,11 @@ impl SetSink for Daemon {
 
     async fn has(&self, policy: Policy, set: &SetName) -> Result<bool, SinkError> {
         self.there()?;
-        Ok(self.sets.lock().unwrap().contains_key(&(policy, set.to_string())))
+        Ok(self
+            .sets
+            .lock()
+            .unwrap()
+            .contains_key(&(policy, set.to_string())))
     }
 
     async fn ignored(&self) -> Result<Networks, SinkError> {

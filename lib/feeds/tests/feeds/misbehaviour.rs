@@ -25,7 +25,11 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 }
 
 fn bytes(body: Vec<u8>) -> Reply {
-    Reply::Answer { status: 200, headers: Vec::new(), body }
+    Reply::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body,
+    }
 }
 
 fn raw(head: &str, body: &str) -> Reply {
@@ -39,47 +43,148 @@ fn redirect(to: &str) -> Reply {
 /// Each with a word of what is told.
 fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
     let good = list(GOOD);
-    let lines = |from: u32, to: u32| good.split_inclusive('\n').skip(from as usize).take((to - from) as usize).collect::<String>();
+    let lines = |from: u32, to: u32| {
+        good.split_inclusive('\n')
+            .skip(from as usize)
+            .take((to - from) as usize)
+            .collect::<String>()
+    };
     let bomb = gzip(&vec![b'\n'; 40 << 20]);
     let utf16 = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let half = &good[..good.len() / 2];
     let packed = gzip(good.as_bytes());
-    let other: String = (0..GOOD).map(|n| format!("12.{}.{}.1\n", n / 200, n % 200)).collect();
+    let other: String = (0..GOOD)
+        .map(|n| format!("12.{}.{}.1\n", n / 200, n % 200))
+        .collect();
     vec![
         ("empty", ok(""), "fewer than min_entries"),
-        ("blank lines", ok("\n".repeat(1000)), "fewer than min_entries"),
-        ("a million comments", ok("# nothing\n".repeat(1_000_000)), "fewer than min_entries"),
-        ("HTML with 200", ok("<!DOCTYPE html><html>Please log in</html>"), "web page"),
-        ("HTML behind a comment", ok(format!("# list\n<html>\n{good}")), "web page"),
-        ("binary", bytes(vec![0xff, 0, 0x7f, 0].repeat(1000)), "binary"),
+        (
+            "blank lines",
+            ok("\n".repeat(1000)),
+            "fewer than min_entries",
+        ),
+        (
+            "a million comments",
+            ok("# nothing\n".repeat(1_000_000)),
+            "fewer than min_entries",
+        ),
+        (
+            "HTML with 200",
+            ok("<!DOCTYPE html><html>Please log in</html>"),
+            "web page",
+        ),
+        (
+            "HTML behind a comment",
+            ok(format!("# list\n<html>\n{good}")),
+            "web page",
+        ),
+        (
+            "binary",
+            bytes(vec![0xff, 0, 0x7f, 0].repeat(1000)),
+            "binary",
+        ),
         ("wrong charset", bytes(utf16), "charset"),
         ("half a list", ok(lines(0, GOOD / 2 - 2)), "held back: 51 %"),
         ("another list", ok(other), "held back: 100 %"),
-        ("twice as long", ok(format!("{good}{}", list(GOOD).replace("9.1.", "9.7."))), "held back: 100 %"),
-        ("the last line is cut", ok(good[..good.len() - 4].to_owned()), "held back: its last line does not end"),
-        ("truncated", raw("content-length: 5000", half), "it"),
-        ("truncated in a chunk", raw("transfer-encoding: chunked", "fff\r\n9.9.9.1\n"), "it"),
-        ("shorter than it says, which looks whole", raw(&format!("content-length: {}", half.len()), &good), "held back"),
-        ("an endless body", Reply::Gigabyte(200), "larger than max_bytes"),
-        ("a gzip bomb", bytes(bomb.clone()).with("content-encoding", "gzip"), "larger than max_bytes"),
-        ("a gzip bomb in gzip", bytes(gzip(&bomb)), "larger than max_bytes"),
-        ("half a gzip", bytes(packed[..packed.len() / 2].to_vec()), "not whole gzip"),
-        ("an unasked encoding", bytes(good.clone().into_bytes()).with("content-encoding", "br"), "packed in a way"),
-        ("all of the Internet", ok("0.0.0.0/0\n::/0\n"), "fewer than min_entries"),
-        ("halves of the Internet", ok("0.0.0.0/1\n128.0.0.0/1\n"), "fewer than min_entries"),
-        ("bogons", ok("10.0.0.0/8\n192.168.0.0/16\n127.0.0.1\nfe80::/10\n"), "fewer than min_entries"),
-        ("much of it", ok((11..90).map(|n| format!("{n}.0.0.0/10\n{n}.64.0.0/10\n{n}.128.0.0/10\n{n}.192.0.0/10\n")).collect::<String>()), "1/4 of the Internet"),
-        ("garbage between", ok(good.replace(".1.0.", ".x.0.")), "cannot be read"),
-        ("one line", ok(good.replace('\n', " ").repeat(40)), "longer than 64 KiB"),
+        (
+            "twice as long",
+            ok(format!("{good}{}", list(GOOD).replace("9.1.", "9.7."))),
+            "held back: 100 %",
+        ),
+        (
+            "the last line is cut",
+            ok(good[..good.len() - 4].to_owned()),
+            "held back: its last line does not end",
+        ),
+        ("truncated", raw("content-length: 5000", half), "error"),
+        (
+            "truncated in a chunk",
+            raw("transfer-encoding: chunked", "fff\r\n9.9.9.1\n"),
+            "error",
+        ),
+        (
+            "shorter than it says, which looks whole",
+            raw(&format!("content-length: {}", half.len()), &good),
+            "held back",
+        ),
+        (
+            "an endless body",
+            Reply::Gigabyte(200),
+            "larger than max_bytes",
+        ),
+        (
+            "a gzip bomb",
+            bytes(bomb.clone()).with("content-encoding", "gzip"),
+            "larger than max_bytes",
+        ),
+        (
+            "a gzip bomb in gzip",
+            bytes(gzip(&bomb)),
+            "larger than max_bytes",
+        ),
+        (
+            "half a gzip",
+            bytes(packed[..packed.len() / 2].to_vec()),
+            "not whole gzip",
+        ),
+        (
+            "an unasked encoding",
+            bytes(good.clone().into_bytes()).with("content-encoding", "br"),
+            "packed in a way",
+        ),
+        (
+            "all of the Internet",
+            ok("0.0.0.0/0\n::/0\n"),
+            "fewer than min_entries",
+        ),
+        (
+            "halves of the Internet",
+            ok("0.0.0.0/1\n128.0.0.0/1\n"),
+            "fewer than min_entries",
+        ),
+        (
+            "bogons",
+            ok("10.0.0.0/8\n192.168.0.0/16\n127.0.0.1\nfe80::/10\n"),
+            "fewer than min_entries",
+        ),
+        (
+            "much of it",
+            ok((11..90)
+                .map(|n| format!("{n}.0.0.0/10\n{n}.64.0.0/10\n{n}.128.0.0/10\n{n}.192.0.0/10\n"))
+                .collect::<String>()),
+            "1/4 of the Internet",
+        ),
+        (
+            "garbage between",
+            ok(good.replace(".1.0.", ".x.0.")),
+            "cannot be read",
+        ),
+        (
+            "one line",
+            ok(good.replace('\n', " ").repeat(40)),
+            "longer than 64 KiB",
+        ),
         ("a 500", Reply::status(500), "500"),
-        ("a 404 with a list", Reply::text(404, "text/plain", good.clone()), "404"),
+        (
+            "a 404 with a list",
+            Reply::text(404, "text/plain", good.clone()),
+            "404",
+        ),
         ("a 206", Reply::text(206, "text/plain", good.clone()), "206"),
         ("a 204", Reply::status(204), "204"),
-        ("a redirect loop", redirect("/list"), "redirects more than 5 times"),
-        ("a redirect to nowhere", redirect("http://127.0.0.1:1/list"), "refused"),
-        ("a reset", Reply::Reset, "it"),
-        ("no answer", Reply::Close, "it"),
-        ("no HTTP", Reply::Raw(b"220 mail ESMTP\r\n".to_vec()), "it"),
+        (
+            "a redirect loop",
+            redirect("/list"),
+            "redirects more than 5 times",
+        ),
+        (
+            "a redirect to nowhere",
+            redirect("http://127.0.0.1:1/list"),
+            "refused",
+        ),
+        ("a reset", Reply::Reset, "error"),
+        ("no answer", Reply::Close, "error"),
+        ("no HTTP", Reply::Raw(b"220 mail ESMTP\r\n".to_vec()), "error"),
     ]
 }
 
@@ -90,23 +195,38 @@ async fn no_mutilated_list_changes_what_is_in_force() {
         let mut config = config("x", &server.url("/list?key=s3cret"));
         config.min_entries = Some(100);
         let mut setup = Setup::new(config.clone());
-        assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::Taken, "{what}");
+        assert_eq!(
+            setup.feeds.refresh("x").await.unwrap(),
+            Refreshed::Taken,
+            "{what}"
+        );
         assert_eq!(setup.daemon.set("x").unwrap(), in_force(GOOD), "{what}");
         let result = setup.feeds.refresh("x").await;
         let status = setup.status();
         assert_eq!(setup.daemon.set("x").unwrap(), in_force(GOOD), "{what}");
-        assert!(!matches!(result, Ok(Refreshed::Taken | Refreshed::Unchanged)), "{what}: {result:?}");
+        assert!(
+            !matches!(result, Ok(Refreshed::Taken | Refreshed::Unchanged)),
+            "{what}: {result:?}"
+        );
         let told = format!("{result:?} {}", status.problem.unwrap_or_default());
         assert!(told.contains(expected), "{what}: {told}");
-        assert!(!told.contains("s3cret") && !told.contains("key="), "{what}: {told}");
-        assert!(matches!(status.state, FeedState::Failing | FeedState::HeldBack), "{what}");
+        assert!(
+            !told.contains("s3cret") && !told.contains("key="),
+            "{what}: {told}"
+        );
+        assert!(
+            matches!(status.state, FeedState::Failing | FeedState::HeldBack),
+            "{what}"
+        );
         // Nor does a restart.
         setup.again(&[config]);
         setup.daemon.sets.lock().unwrap().clear();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let running = tokio::spawn(Arc::clone(&setup.feeds).run(stopped));
         couic_testkit::until_ok(Duration::from_millis(5), async || {
-            (setup.daemon.set("x") == Some(in_force(GOOD))).then_some(()).ok_or(what)
+            (setup.daemon.set("x") == Some(in_force(GOOD)))
+                .then_some(())
+                .ok_or(what)
         })
         .await;
         stop.send(true).unwrap();
@@ -146,7 +266,9 @@ async fn a_slow_drip_ends_at_its_time() {
         },
         ..settings(dir.path())
     };
-    let error = preview(&config("x", &format!("http://{address}/")), &settings).await.unwrap_err();
+    let error = preview(&config("x", &format!("http://{address}/")), &settings)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("it is too slow"), "{error}");
 }
 
@@ -154,10 +276,14 @@ async fn a_slow_drip_ends_at_its_time() {
 async fn tls_is_verified_and_not_left_by_a_redirect() {
     let plain = StandIn::tcp(|_| ok(list(9)));
     let to = plain.url("/list");
-    let secure = StandIn::tls("127.0.0.1", (CERTIFICATE, KEY), move |request| match request.line() {
-        "GET /list" => ok(list(9)),
-        _ => redirect(&to),
-    });
+    let secure = StandIn::tls(
+        "127.0.0.1",
+        (CERTIFICATE, KEY),
+        move |request| match request.line() {
+            "GET /list" => ok(list(9)),
+            _ => redirect(&to),
+        },
+    );
     let port = secure.address.unwrap().port();
     let mut setup = Setup::new(config("none", "https://localhost/"));
     let ca = setup.dir.path().join("ca.pem");
@@ -168,7 +294,11 @@ async fn tls_is_verified_and_not_left_by_a_redirect() {
         feed.ca_file = Some(ca.clone()).filter(|_| trusts);
         feed
     };
-    let cases = [feed("good", "list", true), feed("unknown", "list", false), feed("down", "down", true)];
+    let cases = [
+        feed("good", "list", true),
+        feed("unknown", "list", false),
+        feed("down", "down", true),
+    ];
     setup.again(&cases);
     assert_eq!(setup.feeds.refresh("good").await.unwrap(), Refreshed::Taken);
     for (name, expected) in [("unknown", "certificate"), ("down", "redirects to http://")] {
@@ -197,10 +327,17 @@ async fn headers_of_the_operator_do_not_go_to_another_host() {
         feed.header_file = Some(file.clone());
         feed
     };
-    let found = preview(&feed("/here"), &settings(dir.path())).await.unwrap();
+    let found = preview(&feed("/here"), &settings(dir.path()))
+        .await
+        .unwrap();
     assert_eq!(found.networks, 9);
     assert_eq!(server.requests()[1].header("x-key"), Some("s3cret"));
-    let error = preview(&feed("/away"), &settings(dir.path())).await.unwrap_err();
-    assert!(error.to_string().contains("redirects to another host"), "{error}");
+    let error = preview(&feed("/away"), &settings(dir.path()))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("redirects to another host"),
+        "{error}"
+    );
     assert!(other.requests().is_empty());
 }

@@ -19,7 +19,10 @@ async fn end((stop, running): (watch::Sender<bool>, JoinHandle<()>)) {
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    until_ok(SOON, async || condition().then_some(()).ok_or(what.to_owned())).await;
+    until_ok(SOON, async || {
+        condition().then_some(()).ok_or(what.to_owned())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +39,10 @@ async fn the_last_good_list_needs_no_network_and_waits_for_the_daemon() {
     until("the daemon is away", || setup.status().problem.is_some()).await;
     assert_eq!(setup.status().state, FeedState::Failing);
     setup.daemon.away(false);
-    until("the set is there", || setup.daemon.set("x") == Some(in_force(50))).await;
+    until("the set is there", || {
+        setup.daemon.set("x") == Some(in_force(50))
+    })
+    .await;
     until("it is well", || setup.status().state == FeedState::Ok).await;
     end(running).await;
 }
@@ -47,17 +53,28 @@ async fn the_set_of_a_feed_that_is_not_configured_any_more_is_removed() {
     let mut setup = Setup::of(&server);
     setup.feeds.refresh("x").await.unwrap();
     let other = ("feed-theirs".to_owned(), "1.2.3.4\n".to_owned());
-    setup.daemon.sets.lock().unwrap().insert((Policy::Drop, other.0), other.1);
+    setup
+        .daemon
+        .sets
+        .lock()
+        .unwrap()
+        .insert((Policy::Drop, other.0), other.1);
     setup.daemon.away(true);
     setup.again(&[]);
     let status = setup.status();
-    assert_eq!((status.state, status.networks, status.in_force), (FeedState::Orphan, 50, true));
+    assert_eq!(
+        (status.state, status.networks, status.in_force),
+        (FeedState::Orphan, 50, true)
+    );
     let running = run(&setup.feeds);
     until("it is told", || setup.status().problem.is_some()).await;
     setup.daemon.away(false);
     until("it is gone", || setup.feeds.status().is_empty()).await;
     assert_eq!(setup.daemon.set("x"), None);
-    assert!(setup.daemon.set("theirs").is_some(), "a set that no feed has written");
+    assert!(
+        setup.daemon.set("theirs").is_some(),
+        "a set that no feed has written"
+    );
     let left = std::fs::read_dir(setup.dir.path().join("feeds")).unwrap();
     assert_eq!(left.count(), 0);
     end(running).await;
@@ -73,7 +90,14 @@ async fn a_change_of_policy_moves_the_set_once_its_list_is_there() {
     setup.again(&[ignore]);
     let running = run(&setup.feeds);
     let sets = || -> Vec<Policy> {
-        setup.daemon.sets.lock().unwrap().keys().map(|(policy, _)| *policy).collect()
+        setup
+            .daemon
+            .sets
+            .lock()
+            .unwrap()
+            .keys()
+            .map(|(policy, _)| *policy)
+            .collect()
     };
     until("it has moved", || sets() == [Policy::Ignore]).await;
     end(running).await;
@@ -95,7 +119,8 @@ async fn a_server_that_is_down_for_a_week_raises_an_alarm_and_the_list_stays() {
     let mut setup = Setup::of(&server);
     setup.feeds.refresh("x").await.unwrap();
     let path = setup.dir.path().join("feeds/x.state");
-    let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     for key in ["since", "confirmed_at"] {
         state[key] = (couic_common::unix_seconds() - 7 * 86_400).into();
     }
@@ -150,7 +175,12 @@ fn all_mistakes_of_all_feeds_are_told() {
     let error = new(&[config("a", "x"), config("b", "ftp://y")]);
     assert_eq!(error.to_string().lines().count(), 2, "{error}");
     let one = config("a", "https://a.b");
-    assert!(matches!(new(&[one.clone(), one.clone()]), SetupError::Twice(_)));
-    let many: Vec<_> = (0..65).map(|n| config(&format!("f{n}"), "https://a.b")).collect();
+    assert!(matches!(
+        new(&[one.clone(), one.clone()]),
+        SetupError::Twice(_)
+    ));
+    let many: Vec<_> = (0..65)
+        .map(|n| config(&format!("f{n}"), "https://a.b"))
+        .collect();
     assert!(matches!(new(&many), SetupError::Many));
 }
