@@ -196,3 +196,13 @@ async fn collect(
     }
     Ok(entries)
 }
+
+async fn announced(url: &str, asn: asn::Asn) -> Result<BTreeSet<Cidr>, Failure> {
+    let agent = concat!("couicctl/", env!("CARGO_PKG_VERSION"));
+    let announced = asn::prefixes(url, asn, agent).await;
+    announced.map_err(|text| {
+        Failure::Failed(format!(
+            "{text}; nothing was changed\nhint: set another source as asn_url in couicctl.toml, or give the prefixes with --from-file"
+        ))
+    })
+}

@@ -51,7 +51,7 @@ fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
     };
     let bomb = gzip(&vec![b'\n'; 40 << 20]);
     let utf16 = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let half = &good[..good.len() / 2];
+    let third = &good[..good.len() / 3];
     let packed = gzip(good.as_bytes());
     let other: String = (0..GOOD)
         .map(|n| format!("12.{}.{}.1\n", n / 200, n % 200))
@@ -78,11 +78,7 @@ fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
             ok(format!("# list\n<html>\n{good}")),
             "web page",
         ),
-        (
-            "binary",
-            bytes(vec![0xff, 0, 0x7f, 0].repeat(1000)),
-            "binary",
-        ),
+        ("binary", bytes([0xff, 0, 0x7f, 0].repeat(1000)), "binary"),
         ("wrong charset", bytes(utf16), "charset"),
         ("half a list", ok(lines(0, GOOD / 2 - 2)), "held back: 51 %"),
         ("another list", ok(other), "held back: 100 %"),
@@ -96,7 +92,7 @@ fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
             ok(good[..good.len() - 4].to_owned()),
             "held back: its last line does not end",
         ),
-        ("truncated", raw("content-length: 5000", half), "error"),
+        ("truncated", raw("content-length: 5000", third), "error"),
         (
             "truncated in a chunk",
             raw("transfer-encoding: chunked", "fff\r\n9.9.9.1\n"),
@@ -104,7 +100,7 @@ fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
         ),
         (
             "shorter than it says, which looks whole",
-            raw(&format!("content-length: {}", half.len()), &good),
+            raw(&format!("content-length: {}", third.len()), &good),
             "held back",
         ),
         (
@@ -184,7 +180,11 @@ fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
         ),
         ("a reset", Reply::Reset, "error"),
         ("no answer", Reply::Close, "error"),
-        ("no HTTP", Reply::Raw(b"220 mail ESMTP\r\n".to_vec()), "error"),
+        (
+            "no HTTP",
+            Reply::Raw(b"220 mail ESMTP\r\n".to_vec()),
+            "error",
+        ),
     ]
 }
 
