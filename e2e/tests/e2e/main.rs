@@ -4,6 +4,7 @@ mod attach;
 mod audit;
 mod bpffs;
 mod couicmon;
+mod contract;
 mod counters;
 mod demo;
 mod events;
