@@ -26,6 +26,7 @@ mod endpoint;
 mod error;
 mod ndjson;
 mod notices;
+mod progress;
 mod routes;
 mod sse;
 pub mod tls;

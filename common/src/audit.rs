@@ -172,7 +172,9 @@ impl AuditEntry {
         match self.expiration {
             Some(0) if self.action == "added" => text += " without end",
             Some(end) if end > 0 && matches!(self.action.as_str(), "added" | "updated") => {
-                text += &format!(" for {}", time_left(end.saturating_sub(self.at)));
+                // The second of `at` has begun: a rule for a minute ends 60 s after its end.
+                let left = end.saturating_sub(self.at + 1).max(1);
+                text += &format!(" for {}", time_left(left));
             }
             _ => {}
         }
@@ -208,11 +210,11 @@ mod tests {
         let client = actor(AuditActorKind::Client, Some("web"));
         let mut entry = AuditEntry::new(100, client, "added");
         (entry.policy, entry.cidr) = (Some(Policy::Drop), "192.0.2.7/32".parse().ok());
-        (entry.tag, entry.expiration) = (Tag::parse("ssh").unwrap(), Some(3_700));
+        (entry.tag, entry.expiration) = (Tag::parse("ssh").unwrap(), Some(161));
         entry.reason = Some("5 failures\nin a minute".to_owned());
         assert_eq!(
             entry.describe(),
-            "client web added drop 192.0.2.7/32 (tag ssh) for 1h: 5 failures in a minute"
+            "client web added drop 192.0.2.7/32 (tag ssh) for 1m: 5 failures in a minute"
         );
         (entry.actor, entry.action) = (actor(AuditActorKind::Expiry, None), "removed".to_owned());
         (entry.tag, entry.reason) = (None, None);

@@ -39,6 +39,10 @@ pub struct BatchRule {
     /// Seconds from now until the entry expires, in place of `expiration`: see `EntryRequest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u64>,
+    /// Add only: never shorten this client's claim with that tag. Of its expiration and this one the later stays, and a job
+    /// that changes nothing else counts as `unchanged`. Daemons before 2.0 ignore it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub longer: bool,
 }
 
 /// The result of a batch.

@@ -71,6 +71,10 @@ pub struct EntryRequest {
     /// `expiration` where the clocks of client and daemon may differ. Daemons before 2.0 ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u64>,
+    /// If the rule exists, renew this client's claim with that tag, or add it, instead of answering 409; of the claim's
+    /// expiration and this one the later stays. Daemons before 2.0 ignore it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub longer: bool,
 }
 
 /// [`EntryRequest`] before it is known whether it says when it expires.
@@ -89,6 +93,8 @@ struct ReceivedEntry {
     guard: Option<GuardRequest>,
     #[serde(default)]
     ttl: Option<u64>,
+    #[serde(default)]
+    longer: bool,
 }
 
 impl TryFrom<ReceivedEntry> for EntryRequest {
@@ -104,6 +110,7 @@ impl TryFrom<ReceivedEntry> for EntryRequest {
             force: received.force,
             guard: received.guard,
             ttl: received.ttl,
+            longer: received.longer,
         })
     }
 }

@@ -77,7 +77,7 @@ pub(crate) type Lifetime = Option<Duration>;
 /// Parses a lifetime as host programs write it: a duration, a number of seconds, also with a fraction; negative numbers
 /// (fail2ban's `bantime = -1`), words for it, and more than 100 years mean for ever. Fractions are rounded up.
 pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
-    if FOREVER.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+    if is_forever(text) {
         return Ok(None);
     }
     let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
@@ -101,6 +101,10 @@ pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
     Ok((seconds <= LONGEST).then(|| whole(seconds)))
 }
 
+pub(crate) fn is_forever(text: &str) -> bool {
+    FOREVER.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 const FOREVER: [&str; 6] = [
     "never",
     "forever",
@@ -113,7 +117,7 @@ const FOREVER: [&str; 6] = [
 const NOTHING: &str = "the duration must be more than 0; never for an entry without expiration";
 
 /// A decimal number, and the seconds of its unit, if that is all.
-fn number(text: &str) -> Option<(f64, u32)> {
+pub(crate) fn number(text: &str) -> Option<(f64, u32)> {
     let (digits, unit) = match UNITS.iter().find(|(unit, _)| text.ends_with(*unit)) {
         Some((unit, seconds)) => (text.strip_suffix(*unit)?, u32::try_from(*seconds).ok()?),
         None => (text, 1),

@@ -110,6 +110,7 @@ impl Client {
     ///         // For daemons before 2.0, which do not know `ttl`.
     ///         expiration: unix_seconds() + 3_600,
     ///         ttl: Some(3_600),
+    ///         longer: false,
     ///         tag: Some("ssh-scan".into()),
     ///         metadata: None,
     ///         force: false,

@@ -30,6 +30,7 @@ fn request(cidr: &str) -> EntryRequest {
             lift: Vec::new(),
         }),
         ttl: None,
+        longer: false,
     }
 }
 
@@ -163,7 +164,7 @@ async fn sets() {
     assert_eq!(set.entries, ["10.0.0.0/8"]);
     assert!(
         client
-            .delete_set(policy, &name)
+            .delete_set(policy, &name, false)
             .await
             .unwrap()
             .reload_required

@@ -30,6 +30,7 @@ fn job(n: u32) -> BatchJob {
             force: false,
             guard: None,
             ttl: None,
+            longer: false,
         },
     }
 }

@@ -148,6 +148,7 @@ async fn add(
         force: false,
         guard: Some(guard(actor)),
         ttl: (ttl > 0).then_some(ttl),
+        longer: false,
     };
     let done = client.confirm_within(WITHIN).add(policy, &entry).await;
     let text = match policy {

@@ -32,7 +32,7 @@ use super::{
     error::Fault,
     guard,
     origin::{self, UnixPeer, on_behalf},
-    scope,
+    scope, set_list,
     table::{self, Found, Run},
 };
 
@@ -155,10 +155,11 @@ async fn answer<S: Chunks>(
         Run::Async(run) => run(call).await,
         // Boxed, so that the future of the other requests stays small.
         Run::Batch => Box::pin(batch::run(call, headers, body)).await,
+        Run::SetList => Box::pin(set_list::run(call, headers, body)).await,
     }
 }
 
-async fn receive<S: Chunks>(
+pub(super) async fn receive<S: Chunks>(
     headers: &HeaderMap,
     body: Pin<&mut S>,
     call: &Call,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use couic_common::{BatchRule, EntryRequest, GuardRequest, Rail};
+use couic_common::{BatchRule, EntryRequest, GuardRequest, Policy, Rail};
 
 use super::{call::Call, error::Fault};
 use couic_firewall::guard::{Change, GuardCheck, Permit, Rails};
@@ -77,6 +77,16 @@ pub(super) fn judge<'a>(
             }
             Err(fault)
         }
+    }
+}
+
+/// The expiration that an added rule is judged by. An entry of `ignore` that can only be made longer takes no protection
+/// away, whatever the request says.
+pub(super) fn judged_until(policy: Policy, expiration: u64, longer: bool) -> u64 {
+    if longer && policy == Policy::Ignore {
+        0
+    } else {
+        expiration
     }
 }
 

@@ -111,7 +111,10 @@ impl<'a> Jobs<'a> {
         let change = |rule: &ClaimRequest| {
             let key = RuleKey::new(self.policy, rule.cidr);
             match action {
-                PeerAction::Add => Change::Add(key, &scope, &actor, rule.expiration),
+                PeerAction::Add => {
+                    let until = guard::judged_until(self.policy, rule.expiration, entry.longer);
+                    Change::Add(key, &scope, &actor, until)
+                }
                 PeerAction::Remove => Change::Remove(key, &scope, &actor),
             }
         };
@@ -137,6 +140,7 @@ impl<'a> Jobs<'a> {
         for rule in rules {
             self.names.push((self.seen, rule.cidr));
             self.waiting.push(match action {
+                PeerAction::Add if entry.longer => Job::Extend(rule, metadata.clone()),
                 PeerAction::Add => Job::Add(rule, metadata.clone()),
                 PeerAction::Remove => Job::Remove(rule.cidr, scope.clone(), metadata.clone()),
             });

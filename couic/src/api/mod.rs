@@ -42,6 +42,8 @@ mod policy;
 mod routes;
 mod scope;
 mod serve;
+mod set_apply;
+mod set_list;
 mod sets;
 mod shape;
 mod socket;

@@ -121,7 +121,7 @@ fn generated() -> OpenApi {
             paths = paths.path(path.pattern, item);
             let Doc { body, answer, .. } = &operation.doc;
             for shape in body.iter().chain([answer]) {
-                if let Some(of) = shape.of() {
+                for of in shape.of() {
                     (of.collect)(&mut schemas);
                 }
             }

@@ -58,12 +58,12 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     if who.group != Group::Peering {
         return Ok(());
     }
-    let adds = jobs.iter().filter(|job| matches!(job, Job::Add(..)));
+    let adds = jobs.iter().filter(|job| !matches!(job, Job::Remove(..)));
     let (limits, admitted) = engine.admit(&who.name, adds.count());
     let mut defects = Defects::default();
     for (index, job) in jobs.iter().enumerate() {
         let checked = match job {
-            Job::Add(rule, _) => limits.validate(
+            Job::Add(rule, _) | Job::Extend(rule, _) => limits.validate(
                 RuleKey::new(policy, rule.cidr),
                 rule.tag.as_ref().map(Tag::as_str),
             ),
@@ -77,7 +77,7 @@ fn within_limits(call: &Call, policy: Policy, jobs: &[Job]) -> Result<(), Fault>
     let keys: Vec<RuleKey> = jobs
         .iter()
         .filter_map(|job| match job {
-            Job::Add(rule, _) => Some(RuleKey::new(policy, rule.cidr)),
+            Job::Add(rule, _) | Job::Extend(rule, _) => Some(RuleKey::new(policy, rule.cidr)),
             Job::Remove(..) => None,
         })
         .collect();
@@ -120,7 +120,10 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
         };
         let key = RuleKey::new(policy, rule.cidr);
         let change = match action {
-            PeerAction::Add => Change::Add(key, &ClaimScope::OWN, &actor, expiration),
+            PeerAction::Add => {
+                let judged = guard::judged_until(policy, expiration, entry.longer);
+                Change::Add(key, &ClaimScope::OWN, &actor, judged)
+            }
             PeerAction::Remove => Change::Remove(key, &ClaimScope::OWN, &actor),
         };
         let own = entry
@@ -141,6 +144,7 @@ fn validated(call: &Call, policy: Policy, wanted: &[PeerJob]) -> Result<Vec<Job>
         }
         jobs.push(match action {
             PeerAction::Remove => Job::Remove(rule.cidr, ClaimScope::OWN, metadata()),
+            PeerAction::Add if entry.longer => Job::Extend(rule, metadata()),
             PeerAction::Add => Job::Add(rule, metadata()),
         });
     }
@@ -156,7 +160,9 @@ fn has_room(firewall: &Firewall, policy: Policy, jobs: &[Job]) -> Result<(), Fau
         let ipv4 = usage.family == "IPv4";
         let room = usage.limit.saturating_sub(usage.rules);
         let added = jobs.iter().filter_map(|job| match job {
-            Job::Add(rule, _) if rule.cidr.is_ipv4() == ipv4 => Some(rule.cidr),
+            Job::Add(rule, _) | Job::Extend(rule, _) if rule.cidr.is_ipv4() == ipv4 => {
+                Some(rule.cidr)
+            }
             _ => None,
         });
         if added.clone().count() <= room {

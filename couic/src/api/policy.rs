@@ -35,9 +35,15 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
         tag: Some(claim.tag.clone()),
         all_owners: false,
     };
-    let change = Change::Add(RuleKey::new(policy, cidr), &scope, &actor, claim.expiration);
+    let until = guard::judged_until(policy, claim.expiration, request.longer);
+    let change = Change::Add(RuleKey::new(policy, cidr), &scope, &actor, until);
     let (permit, lifted) = guard::judge(call, check.as_ref(), &[change], Some(&request.cidr))?;
-    let job = Job::Add(claim, request.metadata.take().map(Arc::new));
+    let metadata = request.metadata.take().map(Arc::new);
+    let job = if request.longer {
+        Job::Extend(claim, metadata)
+    } else {
+        Job::Add(claim, metadata)
+    };
     let (entry, ticket) = commit(call, job, || format!("{policy} add {cidr}"))?;
     drop(permit);
     let answer = one(StatusCode::CREATED, &entry, mapped)?;

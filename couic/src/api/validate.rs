@@ -188,6 +188,7 @@ pub(super) fn entry(request: &EntryRequest, now: u64) -> Result<ClaimRequest, Fa
         force: _,
         guard: _,
         ttl,
+        longer: _,
     } = request;
     let mut defects = Defects::default();
     let mut defect = |field: &str, message| defects.invalid(field.to_owned(), message);

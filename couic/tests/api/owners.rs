@@ -266,3 +266,54 @@ async fn undoing_a_change_gives_each_owner_its_claim_back() {
     test.api.confirmations.undo_due();
     assert_eq!(sorted(test.get(&path).await.json()), before);
 }
+
+#[tokio::test]
+async fn longer_renews_and_never_shortens() {
+    let test = start();
+    let longer = |expiration: u64| json!({"cidr": "192.0.2.7/32", "tag": "a", "expiration": expiration, "longer": true});
+    let batch = async |expiration: u64| {
+        let jobs = json!([{"action": "add", "entry": longer(expiration)}]);
+        let outcome = test.post("/v1/drop/batch", &jobs).await.is(200).json();
+        let count = |key: &str| outcome[key].as_u64().unwrap();
+        (count("added"), count("updated"), count("unchanged"))
+    };
+    assert_eq!(batch(NOW + 600).await, (1, 0, 0));
+    assert_eq!(batch(NOW + 60).await, (0, 0, 1));
+    assert_eq!(batch(NOW + 900).await, (0, 1, 0));
+    // One alone is renewed as well, in place of a 409, and shown as it is now.
+    let shown = test
+        .post("/v1/drop", &longer(NOW + 60))
+        .await
+        .is(201)
+        .json();
+    assert_eq!(shown["expiration"], NOW + 900);
+    let shown = test.post("/v1/drop", &longer(0)).await.is(201).json();
+    assert_eq!(shown["expiration"], 0);
+    assert_eq!(batch(NOW + 900).await, (0, 0, 1));
+    // Without it a renewal shortens, as ever.
+    renew(&test, Group::Admin, "a", NOW + 60).await;
+    assert_eq!(test.get(RULE).await.is(200).json()["expiration"], NOW + 60);
+    // What is past is refused, whatever is there.
+    test.post("/v1/drop", &longer(NOW))
+        .await
+        .error(422, "invalid");
+}
+
+/// It cannot take away what an operator's address passes by.
+#[tokio::test]
+async fn a_protection_may_be_extended_by_less_than_it_lasts() {
+    let test = start();
+    let entry = |longer: bool, expiration: u64| json!({"cidr": "198.51.100.9/32", "expiration": expiration, "longer": longer, "guard": {"protect": ["198.51.100.9"]}});
+    test.post("/v1/ignore", &entry(false, 0)).await.is(201);
+    let drop = json!({"cidr": "198.51.100.0/24", "expiration": 0});
+    test.post("/v1/drop", &drop).await.is(201);
+    let jobs = |longer| json!([{"action": "add", "entry": entry(longer, NOW + 60)}]);
+    let failed = async |longer| {
+        let outcome = test.post("/v1/ignore/batch", &jobs(longer)).await;
+        outcome.is(200).json()["failed"].as_u64().unwrap()
+    };
+    assert_eq!((failed(false).await, failed(true).await), (1, 0));
+    test.post("/v1/ignore", &entry(true, NOW + 60))
+        .await
+        .is(201);
+}

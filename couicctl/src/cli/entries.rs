@@ -10,7 +10,7 @@ use crate::{
     complete,
     duration::{self, Lifetime},
     input::{Network, Networks},
-    tag,
+    tag, until,
 };
 
 /// The commands of a policy.
@@ -30,7 +30,9 @@ Examples:
   couicctl drop add 192.0.2.7 198.51.100.0/24      several
   couicctl drop add 192.0.2.10-192.0.2.20          the addresses of a range
   couicctl drop add 192.0.2.7 -t ssh-scan -e 2h    for two hours, with a tag
+  couicctl drop add 192.0.2.7 --until 2026-12-24T18:00:00Z
   couicctl drop add 192.0.2.7 --renew -e 1d        even if the entry exists
+  couicctl drop add 192.0.2.7 --longer -e 1d       the same, unless it lasts longer already
   couicctl drop add 192.0.2.7 --reason 'ticket 4711'  why, as couicctl why 192.0.2.7 shows it
   couicctl drop add 10.0.0.0/8 --confirm-within 1m undone after a minute without couicctl confirm
 
@@ -44,6 +46,7 @@ Examples:
   couicctl drop delete 192.0.2.7 198.51.100.0/24
   couicctl drop delete 192.0.2.7 --tag sshd --if-exists    as a program unbans
   couicctl drop delete 192.0.2.7 --all-owners              whoever else holds it
+  couicctl drop delete 192.0.2.7 --tag 'ssh-*'             only your claims with such tags
   couicctl drop delete --tag 'ssh-*'
 
 It releases your own claims. An entry that other clients or peers hold too stays in force, and they are named.
@@ -107,6 +110,9 @@ pub(crate) struct AddArgs<F: Args> {
     /// If the entry exists, renew your claim with that tag, or add one
     #[arg(long)]
     pub(crate) renew: bool,
+    /// The same, but never make it shorter: of its expiration and this one the later stays
+    #[arg(long)]
+    pub(crate) longer: bool,
     #[command(flatten)]
     pub(crate) confirm: Confirm,
     #[command(flatten)]
@@ -122,9 +128,20 @@ pub(crate) struct Label {
     /// Lifetime: 30s, 1m, 2h, 7d or 1h30m, seconds without a unit; never or negative: no expiration [default: never]
     #[arg(short, long, value_name = "DURATION", value_parser = duration::lifetime, allow_hyphen_values = true)]
     pub(crate) expiration: Option<Lifetime>,
+    /// The same as a time: Unix seconds, RFC 3339 (2026-12-24T18:00:00Z), or never; START+DURATION counts from a time in
+    /// Unix seconds, as a program has it that knows when it banned
+    #[arg(long, value_name = "TIME", value_parser = until::parse, conflicts_with = "expiration")]
+    pub(crate) until: Option<u64>,
     /// Why: stored with the entry (its first 200 bytes), shown by check, inspect and list, and reported
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+impl Label {
+    /// Whether it says when entries end.
+    pub(crate) const fn has_end(&self) -> bool {
+        self.expiration.is_some() || self.until.is_some()
+    }
 }
 
 /// Entries to delete.
@@ -135,8 +152,8 @@ pub(crate) struct DeleteArgs {
     /// End the claims of all clients and peers, not only your own (group admin)
     #[arg(long)]
     pub(crate) all_owners: bool,
-    /// Succeed if there is no such entry, or no claim of yours with that tag on it
-    #[arg(long, requires = "cidrs")]
+    /// Succeed if there is no such entry, or no claim of yours with that tag
+    #[arg(long)]
     pub(crate) if_exists: bool,
     /// Why: goes to reports
     #[arg(long, value_name = "TEXT")]
@@ -154,8 +171,8 @@ pub(crate) struct Which {
     /// ADDRESS/PREFIX, an address for its /32 or /128, or a range FIRST-LAST
     #[arg(value_name = "CIDR")]
     pub(crate) cidrs: Vec<Networks>,
-    /// All entries with matching tags: alternatives separated by commas, * for any characters. With a CIDR, one tag: only
-    /// your claim with it
+    /// All entries with matching tags: alternatives separated by commas, * for any characters. With a CIDR, only your claims
+    /// with matching tags on it
     #[arg(short, long, value_name = "PATTERN", value_parser = not_blank, add = complete::tags())]
     pub(crate) tag: Option<String>,
 }

@@ -10,6 +10,7 @@ mod notifiers;
 mod peers;
 mod sets;
 mod setup;
+mod state;
 mod stats;
 mod switch;
 mod words;
@@ -28,12 +29,13 @@ pub(crate) use entries::{
     Which,
 };
 pub(crate) use events::EventsArgs;
-pub(crate) use force::{Force, IgnoreForce, Lift, Override};
+pub(crate) use force::{Force, IgnoreForce, Lift, Override, SetForce};
 pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use peers::InviteArgs;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use setup::{SetupArgs, When};
+pub(crate) use state::{ApplyArgs, DiffArgs, StateExportArgs};
 pub(crate) use stats::{StatsArgs, StatsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 pub(crate) use words::suggest;
@@ -117,6 +119,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         confirm: Confirm,
     },
+    /// Print rules, sets and clients as a state file
+    #[command(after_long_help = state::EXPORT)]
+    Export(StateExportArgs),
+    /// Show how the daemon differs from a state file
+    #[command(after_long_help = state::DIFF)]
+    Diff(DiffArgs),
+    /// Make rules, sets and clients as a state file says
+    #[command(after_long_help = state::APPLY)]
+    Apply(Box<ApplyArgs>),
     /// Statistics: packets and bytes, by verdict and by tag
     #[command(args_conflicts_with_subcommands = true)]
     Stats(StatsArgs),

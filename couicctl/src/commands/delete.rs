@@ -4,7 +4,7 @@
 use std::io;
 
 use couic_client::{ClientError, Release};
-use couic_common::{Policy, RuleOwner, Tag, TagError, counted};
+use couic_common::{Cidr, OwnerKind, Policy, RuleOwner, Tag, TagPattern, UNTAGGED, counted};
 use serde::Serialize;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Serialize)]
 struct Deleted {
     policy: Policy,
-    cidr: couic_common::Cidr,
+    cidr: Cidr,
     /// Whether it was there, and is not any more.
     deleted: bool,
     #[serde(skip)]
@@ -51,9 +51,8 @@ pub(super) async fn run(policy: Policy, args: DeleteArgs, cx: &mut Context) -> R
         reason,
     };
     if cidrs.is_empty() {
-        return by_tag(policy, &which, cx).await;
+        return by_tag(policy, &which, if_exists, cx).await;
     }
-    one_tag(which.tag.as_deref())?;
     networks(policy, &cidrs, &which, if_exists, cx).await
 }
 
@@ -104,13 +103,23 @@ async fn one(
     if_exists: bool,
     cx: &Context,
 ) -> Result<Deleted, Failure> {
-    let (deleted, text) = match cx.client.release(policy, *cidr, which).await {
-        Ok(left) if left.is_empty() => (true, format!("{cidr} deleted from {policy}.")),
-        Ok(left) => {
+    let released = match &which.tag {
+        Some(pattern) if pattern.contains(['*', ',']) => {
+            let left = matching(policy, *cidr, pattern, which, cx).await;
+            let none = || format!("you have no claim with a tag like {pattern} on {policy} {cidr}");
+            left.map(|left| left.ok_or_else(none))
+        }
+        _ => cx.client.release(policy, *cidr, which).await.map(Ok),
+    };
+    let (deleted, text) = match released {
+        Ok(Ok(left)) if left.is_empty() => (true, format!("{cidr} deleted from {policy}.")),
+        Ok(Ok(left)) => {
             let owners = RuleOwner::list(&left, cx.now());
             let text = format!("{cidr} released, and still in {policy}: held by {owners}.");
             (false, text)
         }
+        Ok(Err(none)) if if_exists => (false, format!("Nothing to delete: {none}.")),
+        Ok(Err(none)) => return Err(Failure::Refused(none).noted(note.as_deref())),
         Err(ClientError::Refused { status: 404, error }) if if_exists => {
             (false, format!("Nothing to delete: {}.", error.message))
         }
@@ -124,7 +133,46 @@ async fn one(
     })
 }
 
-async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(), Failure> {
+/// Releases the claims on a network whose tags match, one after the other, since the API takes one tag. Returns what is left;
+/// None = there was none to release.
+async fn matching(
+    policy: Policy,
+    cidr: Cidr,
+    pattern: &str,
+    which: &Release,
+    cx: &Context,
+) -> Result<Option<Vec<RuleOwner>>, ClientError> {
+    let Ok(wanted) = pattern.parse::<TagPattern>();
+    let held = cx.client.entry_with_owners(policy, cidr).await?.owners;
+    let mut tags: Vec<&str> = held
+        .iter()
+        .filter(|owner| owner.kind == OwnerKind::Client)
+        .map(|owner| owner.tag.as_ref().map_or(UNTAGGED, Tag::as_str))
+        .filter(|tag| wanted.matches(Some(tag)))
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let mut left = None;
+    for tag in tags {
+        let one = Release {
+            tag: Some(tag.to_owned()),
+            ..which.clone()
+        };
+        match cx.client.release(policy, cidr, &one).await {
+            // With that tag another client has one.
+            Err(error) if error.status() == Some(404) => {}
+            released => left = Some(released?),
+        }
+    }
+    Ok(left)
+}
+
+async fn by_tag(
+    policy: Policy,
+    which: &Release,
+    if_exists: bool,
+    cx: &mut Context,
+) -> Result<(), Failure> {
     let see = format!("couicctl {policy} list shows what is left; delete the tag again");
     let request = cx.client.release_by_tag(policy, which);
     let removed = watched("deleting the entries", &see, request).await?;
@@ -141,7 +189,7 @@ async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(),
         }
         Ok(())
     })?;
-    if removed.removed + removed.released > 0 || cx.output.is_json() {
+    if removed.removed + removed.released > 0 || cx.output.is_json() || if_exists {
         return Ok(());
     }
     let tag = which.tag.as_deref().unwrap_or_default();
@@ -154,14 +202,4 @@ async fn by_tag(policy: Policy, which: &Release, cx: &mut Context) -> Result<(),
         ));
     }
     Ok(())
-}
-
-/// With a CIDR, the tag names one claim.
-fn one_tag(tag: Option<&str>) -> Result<(), Failure> {
-    match tag.map(Tag::parse) {
-        None | Some(Ok(_) | Err(TagError::Reserved)) => Ok(()),
-        Some(Err(error)) => Err(Failure::Usage(format!(
-            "with a CIDR, -t is one tag, or untagged: {error}"
-        ))),
-    }
 }

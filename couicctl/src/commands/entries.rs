@@ -57,6 +57,7 @@ pub(super) fn request<F: Override>(
 ) -> EntryRequest {
     let span = label.expiration.flatten();
     EntryRequest {
+        longer: false,
         cidr: cidr.to_string(),
         // For daemons that do not know `ttl`.
         expiration: expiration(label, at),
@@ -70,7 +71,8 @@ pub(super) fn request<F: Override>(
 
 fn expiration(label: &Label, at: u64) -> u64 {
     let span = label.expiration.flatten();
-    span.map_or(0, |span| at + span.as_secs())
+    let end = span.map_or(0, |span| at + span.as_secs());
+    label.until.unwrap_or(end)
 }
 
 /// What happens to the address, or the first of the network, for a remark about it: none with `--json`, nor if that
@@ -108,6 +110,7 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
         force,
         guard,
         ttl,
+        longer,
     } = request;
     BatchJob {
         action: PeerAction::Add,
@@ -119,6 +122,7 @@ pub(super) fn job(request: EntryRequest) -> BatchJob {
             force,
             guard,
             ttl,
+            longer,
         },
     }
 }
@@ -187,8 +191,9 @@ async fn add<F: Args + Override>(
     cx: &Context,
 ) -> Result<Entry, Failure> {
     let guard = guard_of(&args.force);
-    let request = request(cidr, &args.label, &args.force, &guard, at);
-    if !args.renew {
+    let mut request = request(cidr, &args.label, &args.force, &guard, at);
+    request.longer = args.longer;
+    if !args.renew && !args.longer {
         let added = cx.client.add(policy, &request).await;
         return added.map_err(|error| conflict(error, cx));
     }

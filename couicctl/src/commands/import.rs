@@ -26,11 +26,7 @@ pub(super) async fn run<F: Args + Override>(
 ) -> Result<(), Failure> {
     let mut records = input::read_records(&args.file, &args.field)?;
     check_policy(policy, &records)?;
-    leave_out(
-        &mut records,
-        args.label.tag.is_some(),
-        args.label.expiration.is_some(),
-    );
+    leave_out(&mut records, args.label.tag.is_some(), args.label.has_end());
     let jobs = jobs(&records, args);
     let networks: Vec<Network> = records.into_iter().map(|record| record.network).collect();
     if args.dry_run {
@@ -113,7 +109,7 @@ fn jobs<F: Args + Override>(records: &[Record], args: &ImportArgs<F>) -> Vec<Bat
             if label.reason.is_some() {
                 entry.metadata = own.metadata;
             }
-            if label.expiration.is_some() {
+            if label.has_end() {
                 (entry.expiration, entry.ttl) = (own.expiration, own.ttl);
             }
         }

@@ -20,6 +20,7 @@ mod peers;
 mod progress;
 mod reading;
 mod sets;
+mod state;
 mod stats;
 mod status;
 mod switch;
@@ -164,6 +165,9 @@ pub(crate) async fn run(
             let list = SetsCommand::List { policy: None };
             sets::run(command.unwrap_or(list), cx).await
         }
+        Command::Export(args) => state::export(&args, cx).await,
+        Command::Diff(args) => state::diff(&args, cx).await,
+        Command::Apply(args) => state::apply(&args, cx).await,
         Command::Metrics => stats::metrics(cx).await,
         Command::Top(args) => crate::top::run(args, cx).await,
         Command::Stats(args) => stats::run(args.spelled_out(), cx).await,

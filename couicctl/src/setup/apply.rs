@@ -11,7 +11,7 @@ use std::{
 };
 
 use couic_client::Client;
-use couic_common::{Group, HealthStatus};
+use couic_common::{ClientLimits, Group, HealthStatus, Policy};
 use couic_files::replace_file;
 use nix::unistd;
 
@@ -65,21 +65,42 @@ impl Daemon {
             }
             Step::Enable => call("systemctl", &["enable", "couic"]),
             Step::Restart => call("systemctl", &["restart", "couic"]).map_err(|why| journal(&why)),
-            Step::Fail2ban => call("fail2ban-client", &["reload"]),
+            // A reload alone would leave bans of the former action undone: it unbans, and the new one bans what comes.
+            Step::Fail2ban => call("fail2ban-client", &["reload", "--restart", "--all"]),
+            Step::Fail2banClient { token } => {
+                let limits = ClientLimits {
+                    policies: Some(vec![Policy::Drop]),
+                    ..ClientLimits::default()
+                };
+                let (name, group) = ("fail2ban", Group::ClientRw);
+                self.make_client(name, group, Some(&limits), token).await
+            }
             Step::Reload => {
                 let status = self.client()?.reload_sets().await;
                 status.map(drop).map_err(|e| Failure::from(e).text())
             }
             Step::Monitoring { token } => {
-                let file = TokenFile::replacing(token, None).map_err(|e| e.text())?;
-                let name = "monitoring".parse().map_err(|_| String::new())?;
-                let made = self.client()?.create_client(&name, Group::Monitoring).await;
-                let made = made.map_err(|e| Failure::from(e).text())?;
-                let token = made.token.unwrap_or_default();
-                file.write(&format!("{token}\n"))
-                    .map_err(|e| format!("{}\nrun couicctl clients rotate monitoring", e.text()))
+                let (name, group) = ("monitoring", Group::Monitoring);
+                self.make_client(name, group, None, token).await
             }
         }
+    }
+
+    async fn make_client(
+        &self,
+        name: &str,
+        group: Group,
+        limits: Option<&ClientLimits>,
+        token: &Path,
+    ) -> Result<(), String> {
+        let file = TokenFile::replacing(token, None).map_err(|e| e.text())?;
+        let parsed = name.parse().map_err(|_| String::new())?;
+        let client = self.client()?;
+        let made = client.create_limited_client(&parsed, group, limits).await;
+        let made = made.map_err(|e| Failure::from(e).text())?;
+        let token = made.token.unwrap_or_default();
+        file.write(&format!("{token}\n"))
+            .map_err(|e| format!("{}\nrun couicctl clients rotate {name}", e.text()))
     }
 
     /// The daemon by its configuration, which need not be the one that couicctl uses by default.

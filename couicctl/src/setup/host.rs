@@ -61,7 +61,13 @@ pub(super) struct Daemon {
 pub(super) struct Fail2ban {
     pub(super) dir: PathBuf,
     pub(super) installed: bool,
+    /// The action that starts couicctl, and the one in Python.
     pub(super) has_action: bool,
+    pub(super) has_python: bool,
+    /// The file for its token, whether it is there, and whether there is a client of that name.
+    pub(super) token: PathBuf,
+    pub(super) has_token: bool,
+    pub(super) has_client: bool,
     pub(super) jail: Option<String>,
     pub(super) runs: bool,
 }
@@ -110,9 +116,17 @@ pub(super) fn look(config: &Path) -> Host {
         Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None),
         Err(error) => (None, Some(error.to_string())),
     };
+    let daemon = daemon(config_text.as_deref().unwrap_or_default());
+    let mut fail2ban = fail2ban(
+        Path::new("/etc/fail2ban"),
+        in_search_path("fail2ban-client"),
+    );
+    fail2ban.token = config.with_file_name("fail2ban.token");
+    fail2ban.has_token = fail2ban.token.exists();
+    fail2ban.has_client = daemon.client_file("fail2ban").exists();
     Host {
         config: config.to_owned(),
-        daemon: daemon(config_text.as_deref().unwrap_or_default()),
+        daemon,
         config_text,
         config_error,
         default_interfaces,
@@ -126,10 +140,7 @@ pub(super) fn look(config: &Path) -> Host {
         unit: unit && Path::new("/run/systemd/system").is_dir(),
         // A link, which may point to what is not there yet.
         enabled: fs::symlink_metadata(WANTED_AT_BOOT).is_ok(),
-        fail2ban: fail2ban(
-            Path::new("/etc/fail2ban"),
-            in_search_path("fail2ban-client"),
-        ),
+        fail2ban,
     }
 }
 
@@ -155,8 +166,10 @@ fn fail2ban(dir: &Path, installed: bool) -> Fail2ban {
         dir: dir.to_owned(),
         installed,
         has_action: dir.join("action.d/couic.conf").exists(),
+        has_python: dir.join("action.d/couic.py").exists(),
         jail: fs::read_to_string(dir.join("jail.d/couic.local")).ok(),
         runs: UnixStream::connect("/run/fail2ban/fail2ban.sock").is_ok(),
+        ..Fail2ban::default()
     }
 }
 

@@ -4,24 +4,8 @@ use std::collections::BTreeSet;
 
 use couic_common::{Cidr, list_entries, list_networks};
 
-use super::{
-    Wanted,
-    edit::Edited,
-    host::{Fail2ban, Host},
-    step::Step,
-};
+use super::{Wanted, edit::Edited, host::Host, step::Step};
 use crate::{cli::When, failure::Failure};
-
-/// The jails' part of the fail2ban configuration.
-const JAIL: &str = "\
-# Written by couicctl setup: bans of all jails become rules of Couic. Remove this file to undo that.
-[DEFAULT]
-banaction = couic
-banaction_allports = couic
-";
-
-/// The action, as shipped.
-const ACTION: &str = include_str!("../../../config/fail2ban/couic.conf");
 
 /// Steps in order, and remarks for the operator.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,7 +33,7 @@ pub(super) fn plan(wanted: &Wanted, host: &Host) -> Result<Plan, Failure> {
     };
     plan.service(wanted, host, reconfigured, protected);
     if fail2ban {
-        plan.fail2ban(&host.fail2ban)?;
+        plan.fail2ban(host)?;
     }
     plan.monitoring(wanted, host);
     Ok(plan)
@@ -201,37 +185,6 @@ impl Plan {
         }
     }
 
-    fn fail2ban(&mut self, found: &Fail2ban) -> Result<(), Failure> {
-        if !found.installed {
-            return Err(Failure::Usage(
-                "fail2ban is not installed: there is no fail2ban-client in the search path".into(),
-            ));
-        }
-        let mut file = |name: &str, text: &str, about: &str| {
-            self.steps.push(Step::File {
-                path: found.dir.join(name),
-                text: text.to_owned(),
-                owner: None,
-                about: about.to_owned(),
-            });
-        };
-        if !found.has_action {
-            file("action.d/couic.conf", ACTION, "the fail2ban action");
-        }
-        let jail = found.jail.is_none();
-        if jail {
-            file(
-                "jail.d/couic.local",
-                JAIL,
-                "let all jails of fail2ban ban with Couic",
-            );
-        }
-        if found.runs && (jail || !found.has_action) {
-            self.steps.push(Step::Fail2ban);
-        }
-        Ok(())
-    }
-
     fn monitoring(&mut self, wanted: &Wanted, host: &Host) {
         if !wanted.monitoring || host.daemon.has_monitoring {
             return;
@@ -247,5 +200,6 @@ impl Plan {
     }
 }
 
+mod fail2ban;
 #[cfg(test)]
 mod tests;

@@ -36,8 +36,13 @@ pub(super) enum Step {
     Restart,
     /// Apply the set files.
     Reload,
-    /// Let fail2ban read its configuration again.
+    /// Let fail2ban read its configuration again, and make the bans that it has with the actions that it now has.
     Fail2ban,
+    /// Create the client that fail2ban bans as.
+    Fail2banClient {
+        /// The file that its token is written to.
+        token: PathBuf,
+    },
     /// Create the client that may read statistics.
     Monitoring {
         /// The file that its token is written to.
@@ -62,7 +67,12 @@ impl fmt::Display for Step {
                 "restart couic with its new configuration; the filter stays attached (systemctl restart couic)",
             ),
             Self::Reload => f.write_str("apply the set files (couicctl reload)"),
-            Self::Fail2ban => f.write_str("reload fail2ban (fail2ban-client reload)"),
+            Self::Fail2ban => f.write_str("restart the jails of fail2ban (fail2ban-client reload --restart --all)"),
+            Self::Fail2banClient { token } => write!(
+                f,
+                "create the client fail2ban, which may only drop, with its token in {} (0600)",
+                token.display()
+            ),
             Self::Monitoring { token } => write!(
                 f,
                 "create the client monitoring, with its token in {} (0600)",

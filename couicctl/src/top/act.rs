@@ -123,6 +123,7 @@ impl Actor {
             force: false,
             guard: Some(self.guard.clone()),
             ttl,
+            longer: false,
         };
         let entry = self.careful.add(policy, &request).await?;
         let span = ttl.map_or_else(

@@ -214,6 +214,63 @@ fn an_unban_after_the_ban_has_ended_succeeds_with_if_exists() {
     );
 }
 
+/// As `couicctl drop delete <ip> --tag PATTERN --if-exists`.
+#[test]
+fn claims_of_one_network_are_released_by_pattern() {
+    let owner = |name: &str, tag: &str| json!({"kind": "client", "name": name, "tag": tag, "expiration": 0});
+    let mut entry: serde_json::Value = serde_json::from_str(ENTRY).unwrap();
+    entry["owners"] = json!([
+        owner("couicctl", "ssh-a"),
+        owner("other", "ssh-b"),
+        owner("couicctl", "web"),
+    ]);
+    let missing = json!({"code": "not_found", "message": "not yours", "errors": {}}).to_string();
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "GET /v1/drop/192.0.2.7/32?owners=true" => Reply::json(200, entry.to_string()),
+        "DELETE /v1/drop/192.0.2.7/32?tag=ssh-a" => Reply::json(204, ""),
+        "DELETE /v1/drop/192.0.2.7/32?tag=ssh-b" => Reply::json(404, missing.as_str()),
+        "GET /v1/lookup/192.0.2.7" => Reply::json(200, NOTHING),
+        "DELETE /v1/drop?tag=x*" => Reply::json(200, r#"{"removed":0}"#),
+        other => panic!("{other}"),
+    });
+    let by = |pattern| ["drop", "delete", "192.0.2.7", "-t", pattern];
+    let shown = couicctl(&daemon, &by("ssh-*")).done();
+    assert_eq!(shown, "192.0.2.7/32 deleted from drop.\n");
+    let none = "you have no claim with a tag like x* on drop 192.0.2.7/32";
+    let told = couicctl(&daemon, &by("x*")).failed(1);
+    assert_eq!(told, format!("error: {none}\n"));
+    let shown = couicctl(&daemon, &[&by("x*")[..], &["--if-exists"]].concat()).done();
+    assert_eq!(shown, format!("Nothing to delete: {none}.\n"));
+    let by_tag = ["drop", "delete", "-t", "x*", "--if-exists"];
+    assert_eq!(
+        couicctl(&daemon, &by_tag).done(),
+        "0 entries deleted from drop.\n"
+    );
+}
+
+/// As `couicctl drop add <ip> -t <name> --until "<time>+<bantime>" --longer` of fail2ban's action is called.
+#[test]
+fn a_ban_until_a_time_is_never_made_shorter() {
+    let batch = r#"{"added":0,"updated":0,"unchanged":1,"removed":0,"failed":0,"failures":[]}"#;
+    let daemon = StandIn::unix(move |seen| match seen.line() {
+        "POST /v1/drop/batch" => Reply::json(200, batch),
+        _ => Reply::json(200, ENTRY),
+    });
+    for (until, end) in [
+        ("4000000000.25+600", 4_000_000_601_u64),
+        ("4000000000.25+-1", 0),
+        ("2096-10-02T07:06:40Z", 4_000_000_000),
+    ] {
+        let ban = ["drop", "add", "192.0.2.7", "--longer", "--until", until];
+        couicctl(&daemon, &ban).done();
+        let seen = daemon.requests();
+        let sent = (seen.iter().rev()).find(|seen| seen.line().ends_with("batch"));
+        let job = &sent.unwrap().json()[0]["entry"];
+        assert_eq!(job["expiration"], end, "{job}");
+        assert_eq!((&job["longer"], &job["ttl"]), (&json!(true), &json!(null)));
+    }
+}
+
 #[test]
 fn inspect_shows_one() {
     let daemon = StandIn::always(200, ENTRY);
@@ -323,9 +380,9 @@ fn wrong_values_are_usage_errors_and_nothing_is_sent() {
         &["drop", "add", "192.0.2.7", "-e", "0s"],
         &["ignore", "add", "192.0.2.7", "--force=x"],
         &["drop", "delete"],
-        &["drop", "delete", "192.0.2.7", "-t", "x*"],
-        &["drop", "delete", "192.0.2.7", "-t", "x,y"],
-        &["drop", "delete", "-t", "x", "--if-exists"],
+        &["drop", "add", "192.0.2.7", "--until", "soon"],
+        &["drop", "add", "192.0.2.7", "--until", "never", "-e", "1h"],
+        &["drop", "delete", "--if-exists"],
         &["drop", "delete", "-t", ""],
         &["drop", "delete", "-t", "a,,b"],
         &["Drop", "list"],

@@ -48,7 +48,7 @@ fn scan_jail() -> String {
 }
 
 /// A lab whose outside has all addresses of two networks.
-fn crowded() -> Option<Lab> {
+pub(crate) fn crowded() -> Option<Lab> {
     let lab = Lab::addressed()?;
     for network in ["198.51.100.0/24", "203.0.113.0/24"] {
         lab.outside
@@ -91,7 +91,7 @@ fn ask_urls(lab: &Lab, source: &str, urls: &[String], options: &[&str]) -> Vec<u
         .collect()
 }
 
-fn until_dropped(lab: &Lab, source: &str) {
+pub(crate) fn until_dropped(lab: &Lab, source: &str) {
     until(&format!("{source} is dropped"), LONG, || {
         (!lab.ping_from(HOST_V4, Some(source))).then_some(())
     });

@@ -2,13 +2,17 @@
 
 mod attach;
 mod audit;
+mod bouncer;
 mod bpffs;
 mod couicmon;
 mod contract;
 mod counters;
+mod crowdsec;
+mod declared;
 mod demo;
 mod events;
 mod expiry;
+mod fail2ban;
 mod guard;
 mod hostile;
 mod interfaces;

@@ -72,6 +72,7 @@ pub(crate) fn job(slot: &Slot, guard: Option<&GuardRequest>, now: u64, ahead: i6
         force: false,
         guard: guard.cloned(),
         ttl: None,
+        longer: false,
     };
     let action = match &slot.due {
         Due::Removal => {

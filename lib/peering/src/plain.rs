@@ -156,6 +156,7 @@ fn job(
             force: false,
             guard: None,
             ttl: None,
+            longer: false,
         },
     }
 }

@@ -71,6 +71,10 @@ const MEMBERS: &[(&str, &str)] = &[
         r#"{"pattern": "^[A-Za-z0-9_*-]{1,64}$"}"#,
     ),
     (
+        "/components/schemas/ClientLimits/properties/sets/items",
+        r#"{"pattern": "^[A-Za-z0-9_*-]{1,64}$"}"#,
+    ),
+    (
         "/components/schemas/ClientInfo/properties/token",
         r#"{"format": "uuid"}"#,
     ),

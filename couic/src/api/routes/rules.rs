@@ -60,13 +60,13 @@ const BY_TAG: &[Query] = &[TAG.schema(SOME_TAGS).required(), ALL_OWNERS, REASON,
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
-const GUARD: Query = Query::new(
+pub(super) const GUARD: Query = Query::new(
     "guard",
     "asks for the guard rails; addresses to protect besides the host's, with commas between them",
 )
 .schema(ADDRESSES);
 
-const LIFT: Query = Query::new(
+pub(super) const LIFT: Query = Query::new(
     "lift",
     "guard rails that do not hold, with commas between them",
 )
@@ -89,7 +89,7 @@ const EVENTS_QUERY: &[Query] = &[
     .schema(r#"{"type": "boolean", "default": true}"#),
 ];
 
-const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
+pub(super) const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
 
 pub(super) static PATHS: &[Path] = &[
     path(
@@ -196,7 +196,7 @@ pub(super) static PATHS: &[Path] = &[
                 .query(LIST_QUERY)
                 .errors(&[400]),
             post("create_entry", POLICY_CREATE, Run::Body(policy::create))
-                .summary("Adds an entry; 409 if it exists")
+                .summary("Adds an entry; 409 if it exists, unless `longer` asks for its renewal")
                 .answers(201, json::<Entry>())
                 .body(json::<EntryRequest>())
                 .errors(&[400, 409, 413, 422, 429])

@@ -1,5 +1,5 @@
 use super::*;
-use crate::setup::host::Daemon;
+use crate::setup::host::{Daemon, Fail2ban};
 
 fn wanted() -> Wanted {
     Wanted {
@@ -26,6 +26,7 @@ fn fresh() -> Host {
                 user: "couic".into(),
                 group: "couic".into(),
                 working_dir: "/var/lib/couic".into(),
+                socket: "/var/run/couic/couic.sock".into(),
                 ..Default::default()
             },
             user_exists: true,
@@ -37,6 +38,7 @@ fn fresh() -> Host {
         fail2ban: Fail2ban {
             dir: "/etc/fail2ban".into(),
             installed: true,
+            token: "/etc/couic/fail2ban.token".into(),
             ..Fail2ban::default()
         },
     }
@@ -55,11 +57,17 @@ fn applied(mut host: Host, plan: &Plan) -> Host {
             Step::File { path, .. } if path.ends_with("action.d/couic.conf") => {
                 host.fail2ban.has_action = true;
             }
+            Step::File { path, .. } if path.ends_with("action.d/couic.py") => {
+                host.fail2ban.has_python = true;
+            }
             Step::File { text, .. } => host.fail2ban.jail = Some(text.clone()),
             Step::Start => (host.daemon.runs, host.enabled) = (true, true),
             Step::Restart => host.daemon.runs = true,
             Step::Enable => host.enabled = true,
             Step::Monitoring { .. } => host.daemon.has_monitoring = true,
+            Step::Fail2banClient { .. } => {
+                (host.fail2ban.has_client, host.fail2ban.has_token) = (true, true);
+            }
             Step::Reload | Step::Fail2ban => {}
         }
     }
@@ -84,7 +92,8 @@ fn a_fresh_host_is_protected_before_it_is_filtered_and_a_second_run_changes_noth
     assert!(at("filter on eth0") < at("start couic"));
     assert!(at("never drop 192.0.2.1/32, 198.51.100.0/24, 203.0.113.7/32") < at("start couic"));
     assert!(at("start couic") < at("client monitoring"));
-    assert!(steps.iter().any(|step| step.contains("jail.d/couic.local")));
+    assert!(at("jail.d/couic.local") < at("client fail2ban, which may only drop"));
+    assert!(at("start couic") < at("client fail2ban"));
     let again = plan(&wanted(), &applied(host, &first)).unwrap();
     assert_eq!(again, Plan::default());
 }
@@ -220,5 +229,50 @@ fn a_configuration_that_cannot_be_read_is_not_replaced_by_the_example() {
         refused.contains("couic.toml: Permission denied")
             && refused.contains("nothing was changed"),
         "{refused}"
+    );
+}
+
+#[test]
+fn fail2ban_gets_a_token_or_the_operator_the_command_for_it() {
+    let mut host = applied(fresh(), &plan(&wanted(), &fresh()).unwrap());
+    let jail = host.fail2ban.jail.clone().unwrap();
+    assert!(jail.contains("\nbanaction = couic.py\n"), "{jail}");
+    host.fail2ban.has_token = false;
+    let notes = plan(&wanted(), &host).unwrap().notes;
+    assert!(notes[0].contains("clients rotate fail2ban"), "{notes:?}");
+    host.fail2ban.has_client = false;
+    host.fail2ban.runs = true;
+    let steps = shown(&plan(&wanted(), &host).unwrap());
+    assert_eq!(
+        steps,
+        [
+            "create the client fail2ban, which may only drop, with its token in /etc/couic/fail2ban.token (0600)",
+            "restart the jails of fail2ban (fail2ban-client reload --restart --all)"
+        ]
+    );
+    host.daemon.runs = false;
+    host.unit = false;
+    let notes = plan(&wanted(), &host).unwrap().notes;
+    let told = |note: &String| note.contains("clients add -n fail2ban -g clientrw --policy drop");
+    assert!(notes.iter().any(told), "{notes:?}");
+    // What an operator chose stays.
+    host.fail2ban.jail = Some("[DEFAULT]\nbanaction = couic\n".into());
+    let plan = plan(&wanted(), &host).unwrap();
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    let told = |note: &String| note.contains("banaction = couic.py costs a fraction");
+    assert!(plan.notes.iter().any(told), "{plan:?}");
+}
+
+#[test]
+fn jails_name_a_socket_and_a_token_that_are_elsewhere() {
+    let mut host = fresh();
+    host.daemon.installed.socket = "/srv/couic.sock".into();
+    host.fail2ban.token = "/srv/fail2ban.token".into();
+    let host = applied(host.clone(), &plan(&wanted(), &host).unwrap());
+    let jail = host.fail2ban.jail.unwrap();
+    let action = "couic.py[socket=\"/srv/couic.sock\", token_file=\"/srv/fail2ban.token\"]";
+    assert!(
+        jail.contains(&format!("\nbanaction_allports = {action}\n")),
+        "{jail}"
     );
 }

@@ -29,7 +29,22 @@ impl Confirmations {
         }
         self.rules_are(&in_force);
         for change in changes {
-            self.undo_file_of(head, change, &in_force, outcome);
+            // Of a set whose file and rules changed together, the file is restored as it was.
+            let is_same = |file: &FileChange, set: &SetChange| {
+                (file.policy, &file.set) == (set.policy, &set.set)
+            };
+            let has_file = |set: &SetChange| {
+                let mut all = changes.iter();
+                all.any(|other| matches!(other, Change::File(file) if is_same(file, set)))
+            };
+            match change {
+                Change::Set(set) if has_file(set) => {
+                    if !outcome.moved.contains(&change.key()) {
+                        outcome.done();
+                    }
+                }
+                _ => self.undo_file_of(head, change, &in_force, outcome),
+            }
         }
     }
 

@@ -22,6 +22,12 @@ impl Core {
             Job::Add(request, metadata) => {
                 self.add(policy, &request, now, &Origin { actor, metadata })
             }
+            Job::Extend(request, metadata) => {
+                let key = request.key(policy);
+                let request = self.extended(policy, request, &actor);
+                self.upsert(policy, &request, now, &Origin { actor, metadata })?;
+                self.shown(key)
+            }
             Job::Remove(cidr, scope, metadata) => {
                 let key = RuleKey::new(policy, cidr);
                 self.remove(key, &scope, now, &Origin { actor, metadata })
@@ -43,6 +49,10 @@ impl Core {
         };
         let (cidr, scope, metadata) = match job {
             Job::Add(request, metadata) => {
+                return self.upsert(policy, &request, now, &origin(metadata));
+            }
+            Job::Extend(request, metadata) => {
+                let request = self.extended(policy, request, actor);
                 return self.upsert(policy, &request, now, &origin(metadata));
             }
             Job::Remove(cidr, scope, metadata) => (cidr, scope, metadata),
@@ -168,9 +178,34 @@ impl Core {
             return Err(FirewallError::Exists { key });
         }
         self.upsert(policy, request, now, origin)?;
-        let shown = self.table(policy).shown(key.cidr);
+        self.shown(key)
+    }
+
+    fn shown(&self, key: RuleKey) -> Result<Entry, FirewallError> {
+        let shown = self.table(key.policy).shown(key.cidr);
         let entry = shown.map(|claim| self.entry(key, claim));
         entry.ok_or(FirewallError::NotFound { key })
+    }
+
+    /// The request with the expiration that does not shorten the claim that it renews, or takes over.
+    pub(super) fn extended(
+        &self,
+        policy: Policy,
+        mut request: ClaimRequest,
+        actor: &Actor,
+    ) -> ClaimRequest {
+        let owner = Owner::of(actor).unwrap_or(Owner::Api);
+        for claim in self.table(policy).claims(request.cidr).iter() {
+            let held = self.unpack(policy, claim);
+            // A peer has one claim, whatever its tag.
+            let is_own = *held.owner == owner;
+            let is_taken_over = owner.is_client() && *held.owner == Owner::Api;
+            let is_tagged = held.tag == request.tag.as_ref() || !owner.is_client();
+            if (is_own || is_taken_over) && is_tagged {
+                request.expiration = later(request.expiration, held.expiration);
+            }
+        }
+        request
     }
 
     /// Releases the claims that the origin's actor has or, if it asks for all owners, all but those of sets. Returns the
@@ -273,6 +308,11 @@ pub(super) const fn whose(actor: &Actor) -> ReasonOf {
         Actor::Peer(_) => ReasonOf::Peer,
         Actor::Client(_) | Actor::Set(_) | Actor::Expiry => ReasonOf::Own,
     }
+}
+
+/// The later of two expirations; 0 = never.
+fn later(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 { 0 } else { a.max(b) }
 }
 
 pub(super) fn check_expiration(expiration: u64, now: u64) -> Result<(), FirewallError> {

@@ -36,10 +36,14 @@ impl Firewall {
             self.change(|core, now| {
                 for job in chunk {
                     match job {
-                        Job::Add(request, metadata) => {
+                        Job::Add(request, metadata) | Job::Extend(request, metadata) => {
+                            let mut request = request.clone();
+                            if matches!(job, Job::Extend(..)) {
+                                request = core.extended(policy, request, actor);
+                            }
                             let detail = metadata.as_deref().map(|given| given.detail.as_str());
                             let reason = detail.and_then(Reason::of);
-                            let added = core.predict_add(policy, request, (actor, reason), now);
+                            let added = core.predict_add(policy, &request, (actor, reason), now);
                             changes.extend(added);
                         }
                         Job::Remove(cidr, scope, _) => {

@@ -56,6 +56,8 @@ impl Origin {
 pub enum Job {
     /// Add, or renew an existing rule.
     Add(ClaimRequest, Option<Arc<Metadata>>),
+    /// Add or renew, also where [`Job::Add`] may only add, and never shorten the claim: of its expiration and this one the later stays.
+    Extend(ClaimRequest, Option<Arc<Metadata>>),
     /// Release claims.
     Remove(Cidr, ClaimScope, Option<Arc<Metadata>>),
 }
@@ -63,7 +65,7 @@ pub enum Job {
 impl Job {
     pub(super) const fn key(&self, policy: Policy) -> RuleKey {
         match self {
-            Self::Add(request, _) => request.key(policy),
+            Self::Add(request, _) | Self::Extend(request, _) => request.key(policy),
             Self::Remove(cidr, ..) => RuleKey::new(policy, *cidr),
         }
     }

@@ -165,6 +165,35 @@ fn renewal_through_apply() {
 }
 
 #[test]
+fn an_extension_is_never_shorter() {
+    let house = House::new();
+    let actor = client().actor;
+    let extend = |tag: &str, end| {
+        let applied = house.apply(&actor, Job::Extend(rule("10.0.0.0/8", tag, end), None));
+        let entry = house.firewall.entry_with_owners(drop_key("10.0.0.0/8"));
+        let mut owners = entry.unwrap().owners;
+        owners.sort_by(|one, other| one.tag.cmp(&other.tag));
+        let ends: Vec<_> = owners.iter().map(|owner| owner.expiration).collect();
+        (applied, ends)
+    };
+    assert_eq!(extend("a", 2000), (Applied::Added, vec![2000]));
+    assert_eq!(extend("a", 1500), (Applied::Unchanged, vec![2000]));
+    assert_eq!(extend("a", 3000), (Applied::Updated, vec![3000]));
+    assert_eq!(
+        extend("b", 1600),
+        (Applied::Updated, vec![3000, 1600]),
+        "each tag has its own"
+    );
+    assert_eq!(extend("a", 0), (Applied::Updated, vec![0, 1600]));
+    assert_eq!(extend("a", 9000), (Applied::Unchanged, vec![0, 1600]));
+    // Of one rule alone it is no error either that the rule is there.
+    let job = Job::Extend(rule("10.0.0.0/8", "b", 1700), None);
+    let entry = house.firewall.execute(Policy::Drop, job, actor.clone());
+    assert_eq!(entry.unwrap().expiration, 0);
+    assert_eq!(extend("b", 1700), (Applied::Unchanged, vec![0, 1700]));
+}
+
+#[test]
 fn remove_by_tag_takes_what_a_delete_would() {
     let house = House::new();
     house
