@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-couicmon demo-peering bench soak fuzz clean
+.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-couicmon demo-crowdsec demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -83,6 +83,9 @@ demo: setup ## run the daemon between two namespaces: it drops pings and notifie
 
 demo-couicmon: setup ## run nginx with visitors, a scanner and a flooder: couicmon has the daemon drop the latter two (needs root and nginx)
 	@scripts/demo-couicmon
+
+demo-crowdsec: setup ## run Debian's CrowdSec: couic-bouncer has the daemon drop what it decides, through an outage and a kill (needs root and crowdsec)
+	@scripts/demo-crowdsec
 
 demo-peering: setup ## run three instances that share rules: bans, deletions, a partition, a kill (needs root and nginx)
 	@scripts/demo-peering

@@ -2,9 +2,11 @@
 
 mod attach;
 mod audit;
+mod bouncer;
 mod bpffs;
 mod couicmon;
 mod counters;
+mod crowdsec;
 mod declared;
 mod demo;
 mod events;

@@ -70,6 +70,8 @@ impl Refused {
 struct Claim {
     until: u64,
     refused: Option<Refused>,
+    /// The daemon named it, whatever it refused then.
+    is_there: bool,
     /// The LAPI does not tell it any more, which is not believed yet.
     kept: bool,
 }
@@ -120,10 +122,19 @@ impl Claims {
             if old.is_none() && self.released.contains(key) {
                 continue;
             }
-            let claim = Claim {
-                until: *until,
-                refused: None,
-                kept: old.is_some_and(|old| old.kept),
+            let refused = old.and_then(|old| old.refused);
+            let claim = match (old, refused) {
+                // A ban that the daemon does not prolong: what was wished is remembered.
+                (Some(old), Some(Refused::Ever(_))) => Claim {
+                    is_there: true,
+                    ..old
+                },
+                _ => Claim {
+                    until: *until,
+                    refused: None,
+                    is_there: true,
+                    kept: old.is_some_and(|old| old.kept),
+                },
             };
             self.all.insert(*key, claim);
         }
@@ -172,6 +183,7 @@ impl Claims {
             let claim = Claim {
                 until,
                 refused: None,
+                is_there: before != Before::Nothing,
                 kept: false,
             };
             self.all.insert(key, claim);
@@ -192,7 +204,7 @@ impl Claims {
             .collect();
         for key in over {
             let claim = self.all.remove(&key);
-            if claim.is_some_and(|claim| claim.refused.is_none()) {
+            if claim.is_some_and(|claim| claim.refused.is_none() || claim.is_there) {
                 self.released.insert(key);
                 tell(Change::Release(key));
             }

@@ -28,11 +28,15 @@ impl Consumer {
             return Err(CrowdSecError::Config(mistakes));
         }
         Lapi::new(&config)?;
-        Ok(Self {
+        Ok(Self::unchecked(config, injector))
+    }
+
+    pub(crate) fn unchecked(config: Config, injector: Arc<Injector>) -> Self {
+        Self {
             config,
             injector,
             status: Mutex::default(),
-        })
+        }
     }
 
     /// Works until `stop` is true, or its sender gone. What was decided last may still wait in the injector then.

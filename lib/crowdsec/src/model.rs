@@ -108,8 +108,7 @@ impl Model {
         self.claims.expire(now);
         self.claims.bound_memory(self.rules.most);
         let dirty = &mut self.dirty;
-        self.decisions
-            .replace(&told.new, |cidr| {
+        self.decisions.replace(&told.new, |cidr| {
             dirty.insert(cidr);
         });
         self.cut = told.cut;
