@@ -47,7 +47,9 @@ async fn patiently<T>(
 ) -> Result<T, ClientError> {
     for _ in 0..4 {
         match call().await {
-            Err(ClientError::Refused { status: 429 | 503, .. }) => {
+            Err(ClientError::Refused {
+                status: 429 | 503, ..
+            }) => {
                 let wait = couic.retry_after().unwrap_or(Duration::from_secs(1));
                 tokio::time::sleep(wait).await;
             }
@@ -97,10 +99,21 @@ async fn batch(couic: &Client, seconds: u64) -> Done {
         },
     };
     let lines: Vec<String> = io::stdin().lines().collect::<Result<_, _>>()?;
-    let jobs: Vec<_> = lines.into_iter().filter(|line| !line.trim().is_empty()).map(job).collect();
-    let send = async || couic.batch_stream(Policy::Drop, stream::iter(jobs.clone())).await;
+    let jobs: Vec<_> = lines
+        .into_iter()
+        .filter(|line| !line.trim().is_empty())
+        .map(job)
+        .collect();
+    let send = async || {
+        couic
+            .batch_stream(Policy::Drop, stream::iter(jobs.clone()))
+            .await
+    };
     let outcome = patiently(couic, send).await?;
-    println!("{} added, {} updated, {} failed", outcome.added, outcome.updated, outcome.failed);
+    println!(
+        "{} added, {} updated, {} failed",
+        outcome.added, outcome.updated, outcome.failed
+    );
     for failure in outcome.failures {
         println!("{}: {}", failure.cidr.unwrap_or_default(), failure.message);
     }
@@ -157,7 +170,12 @@ async fn follow(couic: &Client) -> Done {
     loop {
         match events.next().await {
             Ok(Some(Event::Change(change))) => {
-                println!("{} {} {}", change.action.as_str(), change.policy, change.cidr);
+                println!(
+                    "{} {} {}",
+                    change.action.as_str(),
+                    change.policy,
+                    change.cidr
+                );
             }
             Ok(Some(Event::Gap(_))) => println!("some changes were missed: read the list again"),
             Ok(None) => return Ok(()),
