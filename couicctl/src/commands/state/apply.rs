@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use couic_common::{
-    BatchJob, BatchOutcome, BatchRule, ClientName, GuardRequest, PeerAction, Policy, SetBody,
-    SetUpdate, Tag, UNTAGGED,
+    BatchJob, BatchOutcome, BatchRule, Cidr, ClientName, GuardRequest, PeerAction, Policy,
+    SetWritten, Tag, UNTAGGED, counted,
 };
 use serde::Serialize;
 
@@ -349,73 +349,57 @@ fn refusals(outcome: &BatchOutcome) -> Result<(), Failure> {
     Err(Failure::Refused(text))
 }
 
-/// Writes the files, then puts them in force together.
+/// Each with its file and its rules together: other set files are not looked at.
 async fn sets(
     policy: Policy,
     all: &[&SetChange],
     args: &ApplyArgs,
     cx: &Context,
 ) -> Result<(), Failure> {
-    for (index, change) in all.iter().enumerate() {
-        let written = write_set(policy, change, args, cx).await;
-        written.map_err(|failure| {
-            let names = all[..index].iter().map(|set| set.name.as_str());
-            let names = names.collect::<Vec<_>>().join(", ");
-            let before = if names.is_empty() { "none".to_owned() } else { names };
-            failure.with(&format!("of set {policy}/{}; set files written before: {before}; none of them is in force yet", change.name))
+    let client = cx
+        .client
+        .guarded(guard_of(&args.force), is_forced(&args.force));
+    for (index, SetChange { name, kind, .. }) in all.iter().enumerate() {
+        let done = match kind {
+            SetKind::Delete { .. } => client.delete_set(policy, name, true).await.map(|_| Ok(())),
+            SetKind::Add { entries }
+            | SetKind::Change { entries, .. }
+            | SetKind::Rules { entries, .. } => {
+                let written = client.put_set_list(policy, name, list(entries), true).await;
+                written.map(|written| not_in_force(&written))
+            }
+        };
+        let done = done.map_err(|e| cx.failed(e)).and_then(|done| done);
+        done.map_err(|failure| {
+            let before = all[..index].iter().map(|set| set.name.as_str());
+            let before = before.collect::<Vec<_>>().join(", ");
+            let failure = failure.with(&format!("this is set {policy}/{name}"));
+            match before.is_empty() {
+                true => failure,
+                false => failure.with(&format!("done before: {before}")),
+            }
         })?;
     }
-    let status = cx.client.reload_sets().await.map_err(|e| {
-        cx.failed(e)
-            .with("the set files are written, and not in force")
-    })?;
-    status.notes.iter().for_each(|note| print_warning(note));
-    if status.refused.is_empty() {
-        return Ok(());
-    }
-    let mut text = format!(
-        "{} entries are NOT in force, all others are:",
-        status.refused.len()
-    );
-    for entry in status.refused.iter().take(SHOWN) {
-        text += &format!(
-            "\nsets/{}/{}: {}: guard rail {}: {}",
-            entry.policy, entry.file, entry.cidr, entry.rail, entry.message
-        );
-    }
-    Err(Failure::Refused(text))
+    Ok(())
 }
 
-async fn write_set(
-    policy: Policy,
-    change: &SetChange,
-    args: &ApplyArgs,
-    cx: &Context,
-) -> Result<(), Failure> {
-    let (guard, force) = (Some(guard_of(&args.force)), is_forced(&args.force));
-    let texts = |entries: &[couic_common::Cidr]| entries.iter().map(ToString::to_string).collect();
-    let name = &change.name;
-    let written = match &change.kind {
-        SetKind::Add { entries } => {
-            let body = SetBody {
-                name: name.to_string(),
-                entries: texts(entries),
-                force,
-                guard,
-            };
-            cx.client.create_set(policy, &body).await
-        }
-        SetKind::Change { entries, .. } => {
-            let body = SetUpdate {
-                name: None,
-                entries: texts(entries),
-                force,
-                guard,
-            };
-            cx.client.replace_set(policy, name, &body).await
-        }
-        SetKind::Delete { .. } => cx.client.delete_set(policy, name).await.map(drop),
-        SetKind::Reload { .. } => Ok(()),
-    };
-    written.map_err(|e| cx.failed(e))
+fn list(entries: &[Cidr]) -> String {
+    if entries.is_empty() {
+        return "# empty on purpose\n".to_owned();
+    }
+    entries.iter().map(|cidr| format!("{cidr}\n")).collect()
+}
+
+fn not_in_force(written: &SetWritten) -> Result<(), Failure> {
+    written.notes.iter().for_each(|note| print_warning(note));
+    if written.refused_count == 0 {
+        return Ok(());
+    }
+    let count = counted(written.refused_count, "entry is", "entries are");
+    let mut text = format!("{count} NOT in force, all others are");
+    for entry in written.refused.iter().take(SHOWN) {
+        let (cidr, rail) = (entry.cidr, entry.rail);
+        text += &format!("\n{cidr}: guard rail {rail}: {}", entry.message);
+    }
+    Err(Failure::Refused(text))
 }

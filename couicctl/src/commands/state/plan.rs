@@ -70,7 +70,8 @@ pub(super) enum SetKind {
         total: Option<usize>,
     },
     /// The file is as declared, the rules are not: so many are missing, so many too many.
-    Reload {
+    Rules {
+        entries: Vec<Cidr>,
         missing: usize,
         extra: usize,
     },
@@ -162,7 +163,7 @@ impl SetChange {
     pub(super) fn action(&self) -> Action {
         match self.kind {
             SetKind::Add { .. } => Action::Add,
-            SetKind::Change { .. } | SetKind::Reload { .. } => Action::Change,
+            SetKind::Change { .. } | SetKind::Rules { .. } => Action::Change,
             SetKind::Delete { .. } => Action::Delete,
         }
     }
@@ -172,7 +173,7 @@ impl SetChange {
         match self.kind {
             SetKind::Add { .. } => true,
             SetKind::Change { added, .. } => added > 0,
-            SetKind::Reload { missing, .. } => missing > 0,
+            SetKind::Rules { missing, .. } => missing > 0,
             SetKind::Delete { .. } => false,
         }
     }
@@ -207,11 +208,11 @@ impl SetChange {
                     entries(all.len())
                 )
             }
-            SetKind::Reload { missing, extra } => {
+            SetKind::Rules { missing, extra, .. } => {
                 format!(
-                    "its file is as declared, but {} not in force and {} too many are: a reload",
+                    "its file is as declared, its rules are not: {} missing, {} too many",
                     entries(*missing),
-                    entries(*extra)
+                    grouped(*extra as u64)
                 )
             }
             SetKind::Delete { total } => entries(usize::try_from(*total).unwrap_or(usize::MAX)),
@@ -223,13 +224,13 @@ impl SetChange {
         let (added, removed) = match &self.kind {
             SetKind::Add { entries } => (entries.len(), 0),
             SetKind::Change { added, removed, .. } => (*added, *removed),
-            SetKind::Reload { missing, extra } => (*missing, *extra),
+            SetKind::Rules { missing, extra, .. } => (*missing, *extra),
             SetKind::Delete { total } => (0, usize::try_from(*total).unwrap_or(usize::MAX)),
         };
-        let reload = matches!(self.kind, SetKind::Reload { .. });
+        let rules_only = matches!(self.kind, SetKind::Rules { .. });
         json!({
             "action": self.action(), "kind": "set", "policy": self.policy, "name": self.name,
-            "added": added, "removed": removed, "only_reload": reload,
+            "added": added, "removed": removed, "rules_only": rules_only,
         })
     }
 }
