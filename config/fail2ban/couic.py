@@ -15,7 +15,7 @@ What it guarantees:
 - A stop of fail2ban or of a jail leaves the rules. An unban by an administrator deletes them, one or all.
 - What Couic refuses, as a ban of this host's own address, is said in fail2ban.log and not tried again.
 
-Needs Python 3.6 and fail2ban 0.11, and nothing else.
+Needs Python 3.7 and fail2ban 0.11, and nothing else.
 """
 
 import http.client
@@ -192,7 +192,8 @@ class Sender:
             # An unban that has not been sent ends what a ban after it must not extend.
             is_exact = before is not None and (before[0] is None or not before[2])
             self.waiting[ip] = (until, reason, not is_exact)
-            self.changed.notify_all()
+            if len(self.waiting) in (1, BATCH):
+                self.changed.notify_all()
             # Begun here, and not with the jail: threads do not survive a fork.
             if self.thread is None or not self.thread.is_alive():
                 self.closing = False

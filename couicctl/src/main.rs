@@ -33,6 +33,7 @@ mod suggest;
 mod tag;
 mod token_file;
 mod top;
+mod until;
 
 use std::process::ExitCode;
 

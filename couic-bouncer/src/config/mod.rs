@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use couic_feeds::{Feed, FeedConfig, asn};
+use couic_feeds::{Feed, FeedConfig, MOST_FEEDS, asn};
 use couic_settings::{Layers, Part, Section, read_parts, state_dir};
 
 /// The default port of the metrics.
@@ -181,6 +181,10 @@ fn crowdsec(root: &mut Section<'_>) -> Option<Option<couic_crowdsec::Config>> {
 
 fn feeds(root: &mut Section<'_>) -> Option<Vec<FeedConfig>> {
     let tables = root.tables_by_name("feeds")?;
+    if tables.len() > MOST_FEEDS {
+        root.mistake_at("feeds", format!("there are more than {MOST_FEEDS} feeds"));
+        return None;
+    }
     let read: Vec<_> = tables
         .into_iter()
         .map(|(name, section)| feed(root, name, section))

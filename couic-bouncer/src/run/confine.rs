@@ -13,6 +13,7 @@
 
 use std::{
     env,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -102,30 +103,9 @@ impl Allowed {
 pub(crate) fn confine(config: &Config, config_file: &Path) -> Result<Allowed, ConfineError> {
     let dirs = [Some(&*config.state_dir), config.control.parent()];
     become_program_user(NAME, config.user.as_deref(), dirs.into_iter().flatten())?;
-    let needed = files(config);
-    let ports: Vec<u16> = config.ports().into_iter().chain(USUAL_PORTS).collect();
-    let mut all = Files::default()
-        .write(&config.state_dir)
-        .write("/dev/null")
-        .tcp(Ports {
-            connect: ports.clone(),
-            listen: config
-                .metrics
-                .iter()
-                .map(|address| address.port())
-                .collect(),
-        });
-    if let Some(dir) = config.control.parent() {
-        all = all.write(dir);
-    }
-    let own = [Some(config_file), Some(&*config.socket)];
-    for path in own.into_iter().flatten().map(around) {
-        all = all.read(path);
-    }
-    all = needed.iter().fold(all, |all, path| all.read(path));
-    all = outside().fold(all, Files::read);
+    let (needed, ports) = (files(config), ports(config));
     let names = Names::now();
-    let confined = confine_program(NAME, &all, &refused())?;
+    let confined = confine_program(NAME, &profile(config, config_file), &refused())?;
     let has_tcp = confined
         .landlock
         .is_some_and(|version| version >= TCP_SINCE);
@@ -139,6 +119,27 @@ pub(crate) fn confine(config: &Config, config_file: &Path) -> Result<Allowed, Co
         files: confined.landlock.map(|_| needed),
         ports: has_tcp.then_some(ports),
     })
+}
+
+fn profile(config: &Config, config_file: &Path) -> Files {
+    let mut all = Files::default()
+        .write(&config.state_dir)
+        .write("/dev/null")
+        .tcp(Ports {
+            connect: ports(config),
+            listen: config.metrics.iter().map(SocketAddr::port).collect(),
+        });
+    if let Some(dir) = config.control.parent() {
+        all = all.write(dir);
+    }
+    let own = [around(config_file), around(&config.socket)];
+    let all = own.into_iter().fold(all, Files::read);
+    let all = files(config).into_iter().fold(all, Files::read);
+    outside().fold(all, Files::read)
+}
+
+fn ports(config: &Config) -> Vec<u16> {
+    config.ports().into_iter().chain(USUAL_PORTS).collect()
 }
 
 /// Confines a command that fetches and parses: as root, it becomes the user of the service, or nobody.
@@ -199,7 +200,18 @@ fn refused() -> Calls {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs, io,
+        net::{TcpListener, TcpStream},
+        os::fd::AsFd,
+        process::Command,
+    };
+
+    use couic_privsep::{Sets, ThreadStep, files::version, seccomp};
+
     use super::*;
+
+    const ROLE: &str = "COUIC_BOUNCER_CONFINED";
 
     #[test]
     fn a_file_is_read_with_its_directory_unless_that_is_the_systems() {
@@ -210,5 +222,89 @@ mod tests {
         for alone in ["/etc/bad.txt", "/bad.txt"] {
             assert_eq!(around(Path::new(alone)), Path::new(alone));
         }
+    }
+
+    /// In another process of this test binary, since it cannot be undone.
+    #[test]
+    fn a_confined_process_reads_and_reaches_what_it_needs_and_nothing_else() {
+        if env::var_os(ROLE).is_none() {
+            let test = "run::confine::tests::a_confined_process_reads_and_reaches_what_it_needs_and_nothing_else";
+            let output = Command::new(env::current_exe().unwrap())
+                .args(["--exact", test, "--nocapture", "--test-threads=1"])
+                .env(ROLE, "1")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (state, lists) = (dir.path().join("state"), dir.path().join("lists"));
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(&lists).unwrap();
+        fs::write(lists.join("one"), "192.0.2.7\n").unwrap();
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (lapi, other) = (listen(), listen());
+        let port = |of: &TcpListener| of.local_addr().unwrap().port();
+        let mut config = Config::empty();
+        config.state_dir.clone_from(&state);
+        config.control = state.join("control");
+        config.crowdsec = Some(couic_crowdsec::Config {
+            url: format!("http://127.0.0.1:{}/", port(&lapi)),
+            ..couic_crowdsec::Config::default()
+        });
+        config.feeds = vec![couic_feeds::FeedConfig {
+            name: "one".to_owned(),
+            file: Some(lists.join("one")),
+            ..couic_feeds::FeedConfig::default()
+        }];
+        let Some(domain) = profile(&config, Path::new("/etc/x/x.toml"))
+            .domain()
+            .unwrap()
+        else {
+            println!("skipped: this kernel has no Landlock");
+            return;
+        };
+        let step = ThreadStep::sets(Sets::NONE).no_new_privs();
+        step.domain(domain.as_fd()).here().unwrap();
+        seccomp::refuse(&super::refused())
+            .unwrap()
+            .install(false)
+            .unwrap();
+        let refused = |result: io::Result<()>| {
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EACCES));
+        };
+        fs::write(state.join("x"), "y").unwrap();
+        assert!(fs::read(lists.join("one")).is_ok() && fs::read("/etc/hosts").is_ok());
+        refused(fs::read("/etc/shadow").map(drop));
+        assert!(Command::new("/bin/true").output().is_err());
+        // Readable for all users.
+        refused(fs::read("/etc/passwd").map(drop));
+        refused(fs::write(lists.join("two"), "x"));
+        TcpStream::connect(("127.0.0.1", port(&lapi))).unwrap();
+        if version() >= TCP_SINCE {
+            refused(TcpStream::connect(("127.0.0.1", port(&other))).map(drop));
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_needs_a_restart() {
+        let mut config = Config::empty();
+        let crowdsec = |port| couic_crowdsec::Config {
+            url: format!("http://127.0.0.1:{port}/"),
+            ..couic_crowdsec::Config::default()
+        };
+        config.crowdsec = Some(crowdsec(8080));
+        let allowed = Allowed {
+            files: Some(files(&config)),
+            ports: Some(ports(&config)),
+            names: Names::default(),
+        };
+        assert_eq!(allowed.lacks(&config), None);
+        let mut other = config.clone();
+        other.token_file = "/srv/other/token".into();
+        assert!(allowed.lacks(&other).unwrap().contains("/srv/other"));
+        config.crowdsec = Some(crowdsec(8081));
+        assert!(allowed.lacks(&config).unwrap().contains("8081"));
+        assert_eq!(Allowed::default().lacks(&config), None);
     }
 }

@@ -39,23 +39,24 @@ impl Service {
             true => None,
             false => Some(consumer(&config, &injector).map_err(|error| error.to_string())?),
         };
-        let feeds = match is_same_feeds {
-            true => None,
-            false => Some(Following::new(&config, &injector)?),
-        };
+        // They share a directory, so the old ones end first.
+        if !is_same_feeds {
+            let old = self.now.lock().feeds.take();
+            if let Some(old) = old {
+                old.end("the task of the feeds").await;
+            }
+            let new = Following::new(&config, &injector);
+            let failed = new.as_ref().err().cloned();
+            let follows = new.or_else(|_| Following::new(&before, &injector));
+            self.now.lock().feeds = follows.ok().map(Following::start);
+            failed.map_or(Ok(()), Err)?;
+        }
         if let Some(new) = crowdsec {
             let old = self.now.lock().crowdsec.take();
             if let Some(old) = old {
                 old.end("the consumer of CrowdSec").await;
             }
             self.now.lock().crowdsec = new.map(follow);
-        }
-        if let Some(new) = feeds {
-            let old = self.now.lock().feeds.take();
-            if let Some(old) = old {
-                old.end("the task of the feeds").await;
-            }
-            self.now.lock().feeds = Some(Following::start(new));
         }
         let pending = pending(&before, &config);
         self.now.lock().config = config;

@@ -63,7 +63,8 @@ pub(super) fn set(call: &Call, set: &SetName, applies: bool) -> Result<(), Fault
     let may = scope.set(set);
     may.map_err(|refusal| refused(name, &refusal))?;
     if !applies {
-        let message = format!("the client {name} has limits, and changes sets with ?apply=true only");
+        let message =
+            format!("the client {name} has limits, and changes sets with ?apply=true only");
         return Err(Fault::forbidden(Some("apply"), message));
     }
     Ok(())

@@ -161,7 +161,9 @@ impl Shape {
             Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
             Self::JsonOrList(of) => vec![(JSON, of.reference()), (LIST, text())],
             Self::Either(one, other) => {
-                let both = OneOfBuilder::new().item(one.reference()).item(other.reference());
+                let both = OneOfBuilder::new()
+                    .item(one.reference())
+                    .item(other.reference());
                 vec![(JSON, RefOr::T(Schema::OneOf(both.build())))]
             }
             Self::JsonOrMetrics(of) => vec![

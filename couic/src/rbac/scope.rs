@@ -51,7 +51,7 @@ pub enum Refusal {
         widest: u8,
     },
     /// Another set, or any.
-    #[error("{}, not {set}", MaySets(allowed))]
+    #[error("{}", MaySets(allowed, set))]
     Set {
         /// Its patterns.
         allowed: Vec<String>,
@@ -76,14 +76,16 @@ impl std::fmt::Display for Tagged<'_> {
     }
 }
 
-struct MaySets<'a>(&'a [String]);
+struct MaySets<'a>(&'a [String], &'a SetName);
 
 impl std::fmt::Display for MaySets<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("has limits, and may change no sets");
+        let Self(allowed, set) = self;
+        if allowed.is_empty() {
+            return f.write_str("has limits, and may change no set");
         }
-        write!(f, "may change the sets {} only", self.0.join(", "))
+        let allowed = allowed.join(", ");
+        write!(f, "may change the sets {allowed} only, not {set}")
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     complete,
     duration::{self, Lifetime},
     input::{Network, Networks},
-    tag,
+    tag, until,
 };
 
 /// The commands of a policy.
@@ -130,7 +130,7 @@ pub(crate) struct Label {
     pub(crate) expiration: Option<Lifetime>,
     /// The same as a time: Unix seconds, RFC 3339 (2026-12-24T18:00:00Z), or never; START+DURATION counts from a time in
     /// Unix seconds, as a program has it that knows when it banned
-    #[arg(long, value_name = "TIME", value_parser = duration::until, conflicts_with = "expiration")]
+    #[arg(long, value_name = "TIME", value_parser = until::parse, conflicts_with = "expiration")]
     pub(crate) until: Option<u64>,
     /// Why: stored with the entry (its first 200 bytes), shown by check, inspect and list, and reported
     #[arg(long, value_name = "TEXT")]

@@ -29,7 +29,7 @@ pub(crate) use entries::{
     Which,
 };
 pub(crate) use events::EventsArgs;
-pub(crate) use force::{Force, IgnoreForce, Lift, Override};
+pub(crate) use force::{Force, IgnoreForce, Lift, Override, SetForce};
 pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use peers::InviteArgs;

@@ -14,8 +14,8 @@ Examples:
   sudo couicctl setup --yes --dry-run          only show what would be done
 
 It writes /etc/couic/couic.toml, keeping what else is in it and its comments; a set ignore/setup of sources that are never
-dropped: this host's addresses, those of SSH sessions that it runs in, and --protect; a fail2ban action if fail2ban is
-installed. Then it starts the daemon, or restarts it if its configuration has changed: the filter stays attached over a
+dropped: this host's addresses, those of SSH sessions that it runs in, and --protect; if fail2ban is installed, its action,
+jails that use it, and a token for it. Then it starts the daemon, or restarts it if its configuration has changed: the filter stays attached over a
 restart. Run it again at any time: what is done already is left alone.
 
 Couic checks a new configuration before it takes the place of the old one, which is kept as couic.toml.old.";

@@ -18,6 +18,7 @@ mod manuals;
 mod notifiers;
 mod peers;
 mod sets;
+mod state;
 mod switch;
 mod tokens;
 mod words;

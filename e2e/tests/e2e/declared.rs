@@ -1,4 +1,5 @@
 //! State files: what `couicctl apply` makes of the daemon's rules, sets and clients, with frames.
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
@@ -78,6 +79,7 @@ entries = [
 ]
 
 [[drop]]
+tag = "untagged"
 file = "more.txt"
 
 [[ignore]]
@@ -147,19 +149,24 @@ fn a_file_is_applied_once_and_what_is_not_its_own_stays() {
     let token = fs::metadata(folder.path("bot.token")).expect("a token");
     assert_eq!(token.permissions().mode() & 0o777, 0o600);
 
+    again_changes_nothing(&daemon, &folder, &file);
+}
+
+/// Neither the file nor an export of what is there changes anything.
+fn again_changes_nothing(daemon: &Daemon<'_>, folder: &Folder, file: &str) {
     assert_eq!(
-        ends(&daemon, 0, &["diff", "-f", &file]).0,
+        ends(daemon, 0, &["diff", "-f", file]).0,
         format!("All is as {file} says.\n")
     );
-    let (shown, _) = ends(&daemon, 0, &["apply", "-f", &file]);
+    let (shown, _) = ends(daemon, 0, &["apply", "-f", file]);
     assert_eq!(
         shown,
         format!("All is as {file} says. Nothing was changed.\n")
     );
     let log = daemon.ctl_ok(&["log", "--json"]);
     let exported = folder.write("exported.toml", &daemon.ctl_ok(&["export"]));
-    ends(&daemon, 0, &["diff", "-f", &exported]);
-    ends(&daemon, 0, &["apply", "-f", &exported]);
+    ends(daemon, 0, &["diff", "-f", &exported]);
+    ends(daemon, 0, &["apply", "-f", &exported]);
     assert_eq!(
         daemon.ctl_ok(&["log", "--json"]),
         log,

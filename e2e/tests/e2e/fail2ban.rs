@@ -95,7 +95,7 @@ fn jails_do_not_undo_each_other() {
         );
         until_tagged(&daemon, OFFENDER_V6, &["sshd"]);
         assert!(lab.ping_from(HOST_V4, Some(VISITOR)));
-        let list = daemon.ctl_ok(&["drop", "list", "-t", "www.example.org"]);
+        let list = daemon.ctl_ok(&["drop", "inspect", OFFENDER]);
         assert!(list.contains("www.example.org: 2 failures"), "{list}");
         // The end of one leaves the other.
         server.client(&format!("set www.example.org unbanip {OFFENDER}"));

@@ -2,6 +2,7 @@
 
 mod attach;
 mod audit;
+mod bouncer;
 mod bpffs;
 mod couicmon;
 mod counters;

@@ -58,12 +58,12 @@ const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, REASON, GUARD, LIFT, FORC
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
-const GUARD: Query = Query::new(
+pub(super) const GUARD: Query = Query::new(
     "guard",
     "asks for the guard rails; addresses to protect besides the host's, with commas between them",
 );
 
-const LIFT: Query = Query::new(
+pub(super) const LIFT: Query = Query::new(
     "lift",
     "guard rails that do not hold, with commas between them",
 )
@@ -86,7 +86,7 @@ const EVENTS_QUERY: &[Query] = &[
     .schema(r#"{"type": "boolean", "default": true}"#),
 ];
 
-const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
+pub(super) const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
 
 pub(super) static PATHS: &[Path] = &[
     path(

@@ -6,7 +6,7 @@ use couic_common::{
     BatchJob, BatchOutcome, BatchRule, ClientName, GuardRequest, PeerAction, Policy, SetBody,
     SetUpdate, Tag, UNTAGGED,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{
     Observed,
@@ -51,7 +51,7 @@ pub(in crate::commands) async fn run(args: &ApplyArgs, cx: &mut Context) -> Resu
         return Err(failure);
     }
     if plan.is_empty() {
-        let document = document(&plan, &[], None);
+        let document = Document::of(&plan, &[], &[]);
         return cx.output.show(&document, |out| {
             writeln!(out, "{} Nothing was changed.", same(&args.file))
         });
@@ -144,18 +144,18 @@ async fn carry_out(
         let error = result.await.err();
         done.push(Outcome { what, error });
     }
-    ended(plan, done, left, args, cx)
+    ended(plan, done, &left, args, cx)
 }
 
 /// Tells what is done and what is not.
 fn ended(
     plan: &Plan,
     done: Vec<Outcome>,
-    left: Vec<String>,
+    left: &[String],
     args: &ApplyArgs,
     cx: &mut Context,
 ) -> Result<(), Failure> {
-    let document = document(plan, &done, Some(&left));
+    let document = Document::of(plan, &done, left);
     cx.output.show(&document, |out| {
         let finished = done.iter().filter(|one| one.error.is_none());
         finished
@@ -181,7 +181,7 @@ fn ended(
     } else {
         print_error("interrupted");
     }
-    for what in &left {
+    for what in left {
         print_error(&format!("not done: {what}"));
     }
     Err(match failed {
@@ -193,19 +193,43 @@ fn ended(
     .hint("once that is mended, apply it again: what is done already stays as it is"))
 }
 
-fn document(plan: &Plan, done: &[Outcome], left: Option<&[String]>) -> Value {
-    let mut document = plan.json();
-    let mut all: Vec<Value> = done.iter().map(|one| {
-        json!({"what": one.what, "done": one.error.is_none(), "error": one.error.as_ref().map(Failure::text)})
-    }).collect();
-    all.extend(
-        left.into_iter()
-            .flatten()
-            .map(|what| json!({"what": what, "done": false, "error": null})),
-    );
-    document["applied"] = all.iter().all(|step| step["done"] == true).into();
-    document["steps"] = all.into();
-    document
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'p> {
+    /// Whether all is as the file says now.
+    applied: bool,
+    steps: Vec<Told<'p>>,
+    #[serde(flatten)]
+    plan: &'p Plan,
+}
+
+/// A step.
+#[derive(Serialize)]
+struct Told<'p> {
+    what: &'p str,
+    done: bool,
+    error: Option<String>,
+}
+
+impl<'p> Document<'p> {
+    fn of(plan: &'p Plan, done: &'p [Outcome], left: &'p [String]) -> Self {
+        let ended = done.iter().map(|Outcome { what, error }| Told {
+            what,
+            done: error.is_none(),
+            error: error.as_ref().map(Failure::text),
+        });
+        let left = left.iter().map(|what| Told {
+            what,
+            done: false,
+            error: None,
+        });
+        let steps: Vec<Told<'p>> = ended.chain(left).collect();
+        Self {
+            applied: steps.iter().all(|step| step.done),
+            steps,
+            plan,
+        }
+    }
 }
 
 /// All changes of the command wait together: one word confirms them.
@@ -293,6 +317,7 @@ pub(super) fn job(change: &RuleChange, guard: &GuardRequest, force: bool) -> Bat
             force,
             guard: Some(guard.clone()),
             ttl: None,
+            longer: false,
         },
     }
 }

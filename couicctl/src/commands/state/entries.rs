@@ -37,7 +37,7 @@ impl<'p> Source<'p> {
     }
 }
 
-/// A group of rules: `tag`, `expires`, `reason`, and `entries` or a `file`.
+/// A group of rules: `tag`, `expires`, `reason`, and `entries` or a `file` or both.
 pub(super) fn group(section: &mut Section<'_>, source: &mut Source<'_>, rules: &mut Rules) {
     let tag = tag(section);
     let claim = claim(section, None);
@@ -124,18 +124,21 @@ fn each<'a>(section: &mut Section<'a>, source: &mut Source<'_>, mut add: impl Fn
     source.count(section, count);
 }
 
-/// The tag: none, if it is missing or `untagged`.
+/// The tag. It is not left out by mistake: all rules with it are the file's.
 fn tag(section: &mut Section<'_>) -> Result<Option<Tag>, ()> {
     let Some((text, line)) = section.string("tag").map_err(drop)? else {
-        return Ok(None);
+        let message = format!("is missing; {UNTAGGED:?} is that of rules without one");
+        section.mistake::<()>(None, "tag", message);
+        return Err(());
     };
     match Tag::parse(text) {
         Err(TagError::Reserved) if text == UNTAGGED => Ok(None),
-        Err(error) => {
-            section.mistake::<()>(Some(line), "tag", error.to_string());
+        Ok(Some(tag)) => Ok(Some(tag)),
+        other => {
+            let message = other.err().map_or("is empty".to_owned(), |e| e.to_string());
+            section.mistake::<()>(Some(line), "tag", message);
             Err(())
         }
-        Ok(tag) => Ok(tag),
     }
 }
 

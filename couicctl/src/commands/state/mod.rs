@@ -47,7 +47,7 @@ async fn show(args: &DiffArgs, cx: &mut Context) -> Result<(), Failure> {
 /// Shows a plan. If it is not empty, that is the exit code.
 fn told(plan: &plan::Plan, file: &std::path::Path, cx: &mut Context) -> Result<(), Failure> {
     cx.output.page()?;
-    cx.output.show(&plan.json(), |out| {
+    cx.output.show(plan, |out| {
         if plan.is_empty() {
             return writeln!(out, "{}", same(file));
         }

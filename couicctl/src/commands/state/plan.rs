@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io};
 use couic_common::{
     Cidr, ClientLimits, ClientName, Group, Policy, SetName, Tag, counted, grouped, time_left,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Value, json};
 
 use super::wanted::{Claim, WantedClient};
@@ -316,8 +316,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The counts: `rules: 2 added, 1 changed; sets: 1 deleted`.
-    pub(super) fn counts(&self) -> String {
+    /// How many rules (0), sets (1) and clients (2) are added, changed and deleted.
+    fn by_action(&self) -> BTreeMap<(usize, Action), u64> {
         let mut counts: BTreeMap<(usize, Action), u64> = BTreeMap::new();
         let rules = self.rules.iter().map(|c| (0, c.action()));
         let sets = self.sets.iter().map(|c| (1, c.action()));
@@ -325,7 +325,13 @@ impl Plan {
         for key in rules.chain(sets).chain(clients) {
             *counts.entry(key).or_default() += 1;
         }
+        counts
+    }
+
+    /// The counts: `2 rules to add, 1 set to delete`.
+    pub(super) fn counts(&self) -> String {
         let nouns = [("rule", "rules"), ("set", "sets"), ("client", "clients")];
+        let counts = self.by_action();
         let parts = counts.iter().map(|((kind, action), count)| {
             let (one, many) = nouns[*kind];
             let verb = match action {
@@ -338,17 +344,34 @@ impl Plan {
         let parts: Vec<String> = parts.collect();
         parts.join(", ")
     }
+}
 
-    /// As one document.
-    pub(super) fn json(&self) -> Value {
-        let rules = self.rules.iter().map(RuleChange::json);
-        let sets = self.sets.iter().map(SetChange::json);
-        let clients = self.clients.iter().map(ClientChange::json);
-        let changes: Vec<Value> = clients.chain(sets).chain(rules).collect();
-        let count = |action: &str| changes.iter().filter(|c| c["action"] == action).count();
-        json!({
-            "same": changes.is_empty(), "add": count("add"), "change": count("change"), "delete": count("delete"),
-            "expired": self.expired, "changes": changes,
-        })
+/// One document, with the changes one by one: there may be a million of them.
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts = self.by_action();
+        let count = |wanted| -> u64 {
+            let of = counts.iter().filter(|((_, action), _)| *action == wanted);
+            of.map(|(_, count)| count).sum()
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("same", &self.is_empty())?;
+        map.serialize_entry("add", &count(Action::Add))?;
+        map.serialize_entry("change", &count(Action::Change))?;
+        map.serialize_entry("delete", &count(Action::Delete))?;
+        map.serialize_entry("expired", &self.expired)?;
+        map.serialize_entry("changes", &Changes(self))?;
+        map.end()
+    }
+}
+
+struct Changes<'p>(&'p Plan);
+
+impl Serialize for Changes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rules = self.0.rules.iter().map(RuleChange::json);
+        let sets = self.0.sets.iter().map(SetChange::json);
+        let clients = self.0.clients.iter().map(ClientChange::json);
+        serializer.collect_seq(clients.chain(sets).chain(rules))
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a state file: TOML, with all mistakes at once and their lines.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use couic_common::{ClientLimits, ClientName, Group, Policy, SetName, TagPattern, counted};
 use couic_settings::{Mistake, Section};
@@ -170,7 +170,7 @@ fn client(section: &mut Section<'_>) -> Option<WantedClient> {
     Some(WantedClient {
         group: group?,
         limits: limits.filter(|limits| *limits != ClientLimits::default()),
-        token_file: token_file.map(PathBuf::from),
+        token_file,
         owner: owner.map(|(name, _)| name.to_owned()),
         line: section.line().unwrap_or_default(),
     })

@@ -191,7 +191,6 @@ entries = [\"192.0.2.300\", \"192.0.2.1\", 7,
   { cidr = \"x\", expires = 2027-01-01T00:00:00 },
   { expires = 0 }]
 [[ignore]]
-tag = \"a\"
 [sets.drop.\"a b\"]
 entries = []
 [sets.drop.list]
@@ -216,13 +215,14 @@ token_file = \"here\"
         "  line 8: drop[0].entries[3].cidr: \"x\": not an IPv4",
         "  line 9: drop[0].entries[4].expires: must be a time",
         "  line 9: drop[0].entries[4].cidr: is missing",
+        "  line 10: ignore[0].tag: is missing; \"untagged\" is",
         "  line 10: ignore[0]: has neither entries nor a file",
-        "  line 12: sets.drop.a b: a name has",
-        "  line 15: sets.drop.list.file: /nonexistent/list.txt cannot be read",
-        "  line 17: clients.ci.group: unknown group",
-        "  line 18: clients.ci.limits: unknown field `tag`",
-        "  line 19: clients.ci.token: unknown key",
-        "  line 20: clients.ci.token_file: \"here\" must be an absolute path",
+        "  line 11: sets.drop.a b: a name has",
+        "  line 14: sets.drop.list.file: /nonexistent/list.txt cannot be read",
+        "  line 16: clients.ci.group: unknown group",
+        "  line 17: clients.ci.limits: unknown field `tag`",
+        "  line 18: clients.ci.token: unknown key",
+        "  line 19: clients.ci.token_file: \"here\" must be an absolute path",
     ];
     for (line, begin) in lines.iter().zip(begins) {
         assert!(line.starts_with(begin), "{line}\n{begin}\n{told}");
@@ -233,14 +233,14 @@ token_file = \"here\"
 #[test]
 fn long_lists_of_mistakes_are_cut_and_read_in_linear_time() {
     let entries: String = (0..200_000).map(|n| format!("\"{n}\",\n")).collect();
-    let told = mistakes(&format!("[[drop]]\nentries = [\n{entries}]\n"));
+    let told = mistakes(&format!("[[drop]]\ntag='a'\nentries = [\n{entries}]\n"));
     assert_eq!(told.lines().count(), 22);
     assert!(told.ends_with("and 199980 more mistakes"), "{told}");
 }
 
 #[test]
 fn times_have_an_offset() {
-    let text = "[[drop]]\nexpires = 2027-01-31T01:00:00+01:00\nreason = 'r'\nentries = ['192.0.2.1', \
+    let text = "[[drop]]\ntag='a'\nexpires = 2027-01-31T01:00:00+01:00\nreason = 'r'\nentries = ['192.0.2.1', \
         {cidr = '192.0.2.2', expires = 'never', reason = ''}, {cidr = '192.0.2.4-192.0.2.6', expires = 1801353600}]\n";
     let rules = &parsed(text).rules[&Policy::Drop];
     let ends: Vec<_> = rules
@@ -262,13 +262,13 @@ fn times_have_an_offset() {
 
 #[test]
 fn a_network_is_declared_once_for_each_tag() {
-    let same =
-        "[[drop]]\ntag='a'\nentries=['192.0.2.1','192.0.2.1']\n[[drop]]\nentries=['192.0.2.1']\n";
+    let same = "[[drop]]\ntag='a'\nentries=['192.0.2.1','192.0.2.1']\n[[drop]]\ntag='untagged'\nentries=['192.0.2.1']\n";
     assert_eq!(parsed(same).rules[&Policy::Drop].claims.len(), 2);
-    let told =
-        mistakes("[[drop]]\nentries=['192.0.2.1',\n{cidr='192.0.2.1', expires=1801353600}]\n");
+    let told = mistakes(
+        "[[drop]]\ntag='a'\nentries=['192.0.2.1',\n{cidr='192.0.2.1', expires=1801353600}]\n",
+    );
     assert!(
-        told.contains("line 3: drop[0].entries: 192.0.2.1/32 is declared twice"),
+        told.contains("line 4: drop[0].entries: 192.0.2.1/32 is declared twice"),
         "{told}"
     );
 }
@@ -337,21 +337,19 @@ fn clients_that_differ_are_found_and_own_ones_never_deleted() {
     assert_eq!(shown, ["Delete ci-old", "Change more", "Add new"]);
 }
 
-#[test]
-fn what_protects_comes_first_and_goes_last() {
-    let rule = |policy, cidr: &str, old: bool, new: bool| {
-        let claim = |is: bool| {
-            is.then(|| Claim {
-                expiration: 0,
-                reason: None,
-            })
+/// A change of each kind, of every part.
+fn one_of_each() -> Plan {
+    let rule = |policy, cidr: &str, [old, new]: [bool; 2]| {
+        let claim = Claim {
+            expiration: 0,
+            reason: None,
         };
         RuleChange {
             policy,
             cidr: cidr.parse().unwrap(),
             tag: None,
-            old: claim(old),
-            new: claim(new),
+            old: old.then(|| claim.clone()),
+            new: new.then_some(claim),
         }
     };
     let set = |policy, name: &str, kind| SetChange {
@@ -359,44 +357,43 @@ fn what_protects_comes_first_and_goes_last() {
         name: name.parse().unwrap(),
         kind,
     };
-    let client = |name: &str, is_new: bool| ClientChange {
+    let wanted = parsed("[clients.x]\ngroup='clientro'\n").clients.named;
+    let wanted = wanted.into_values().next();
+    let client = |name: &str, new| ClientChange {
         name: name.parse().unwrap(),
-        old: (!is_new).then_some((couic_common::Group::ClientRo, None)),
-        new: parsed("[clients.x]\ngroup='clientro'\n")
-            .clients
-            .named
-            .into_values()
-            .next()
-            .filter(|_| is_new),
+        old: Some((couic_common::Group::ClientRo, None)),
+        new,
     };
-    let plan = Plan {
+    let bad = SetKind::Reload {
+        missing: 1,
+        extra: 0,
+    };
+    Plan {
         rules: vec![
-            rule(Policy::Ignore, "192.0.2.1/32", true, false),
-            rule(Policy::Ignore, "192.0.2.2/32", false, true),
-            rule(Policy::Drop, "192.0.2.3/32", true, false),
-            rule(Policy::Drop, "192.0.2.4/32", false, true),
-            rule(Policy::Drop, "192.0.2.5/32", true, true),
+            rule(Policy::Ignore, "192.0.2.1/32", [true, false]),
+            rule(Policy::Ignore, "192.0.2.2/32", [false, true]),
+            rule(Policy::Drop, "192.0.2.3/32", [true, false]),
+            rule(Policy::Drop, "192.0.2.4/32", [false, true]),
+            rule(Policy::Drop, "192.0.2.5/32", [true, true]),
         ],
         sets: vec![
             set(Policy::Ignore, "gone", SetKind::Delete { total: 1 }),
             set(Policy::Ignore, "new", SetKind::Add { entries: vec![] }),
-            set(
-                Policy::Drop,
-                "bad",
-                SetKind::Reload {
-                    missing: 1,
-                    extra: 0,
-                },
-            ),
+            set(Policy::Drop, "bad", bad),
         ],
-        clients: vec![client("old", false), client("young", true)],
+        clients: vec![client("old", None), client("other", wanted)],
         expired: 0,
-    };
+    }
+}
+
+#[test]
+fn what_protects_comes_first_and_goes_last() {
+    let plan = one_of_each();
     let steps: Vec<String> = steps::of(&plan).into_iter().map(|step| step.what).collect();
     assert_eq!(
         steps,
         [
-            "create client: young",
+            "create client: other",
             "ignore: add 1 rule",
             "sets of ignore: new",
             "drop: add 1 rule, change 1 rule, delete 1 rule",
@@ -408,6 +405,7 @@ fn what_protects_comes_first_and_goes_last() {
     );
     assert_eq!(
         plan.counts(),
-        "2 rules to add, 1 rule to change, 2 rules to delete, 1 set to add, 1 set to change, 1 set to delete, 1 client to add, 1 client to delete"
+        "2 rules to add, 1 rule to change, 2 rules to delete, 1 set to add, 1 set to change, 1 set to delete, \
+         1 client to change, 1 client to delete"
     );
 }

@@ -25,7 +25,7 @@ pub(super) fn file(exported: &Exported, out: &mut dyn io::Write) -> io::Result<(
         sets,
         clients,
     } = exported;
-    write!(out, "{HEAD}client = {}\n", quoted(own.as_str()))?;
+    writeln!(out, "{HEAD}client = {}", quoted(own.as_str()))?;
     for (policy, rules) in rules {
         groups(*policy, rules, out)?;
     }

@@ -108,39 +108,43 @@ fn a_new_token_is_read_without_a_restart() {
     assert_eq!(server.said(&["is refused"]), 1, "{}", server.log());
 }
 
-/// A source that goes on although fail2ban has banned it is banned again: its rule was deleted, or the daemon was away when
-/// the ini form banned it.
+/// A source that goes on although fail2ban has banned it is banned again.
 #[test]
 fn a_rule_that_is_missing_is_made_when_its_source_goes_on() {
-    for form in [Form::Python, Form::Ini] {
-        let Some(lab) = crowded() else { return };
-        let dir = TempDir::new().unwrap();
-        let Some((daemon, server)) = begin(&lab, dir.path(), form, &JAILS) else {
-            return;
-        };
-        let daemon = match form {
-            Form::Python => {
-                server.fail("sshd", [OFFENDER]);
-                until_tagged(&daemon, OFFENDER, &["sshd"]);
-                daemon.ctl_ok(&["drop", "delete", OFFENDER, "--all-owners"]);
-                daemon
-            }
-            Form::Ini => {
-                let daemon = daemon.ended_by(Signal::SIGKILL);
-                server.fail("sshd", [OFFENDER]);
-                until("the ban has failed", LONG, || {
-                    (server.said(&["Failed to execute ban", OFFENDER]) > 0).then_some(())
-                });
-                daemon.restart()
-            }
-        };
-        // fail2ban looks at it if it fails more than three seconds after its ban.
-        until(&format!("{form:?}: it is banned again"), LONG, || {
-            std::thread::sleep(Duration::from_millis(500));
-            server.fail("sshd", [OFFENDER]);
-            claims(&daemon, OFFENDER).contains_key("sshd").then_some(())
-        });
+    let Some(lab) = crowded() else { return };
+    let dir = TempDir::new().unwrap();
+    let Some((daemon, server)) = begin(&lab, dir.path(), Form::Python, &JAILS) else {
+        return;
+    };
+    server.fail("sshd", [OFFENDER]);
+    until_tagged(&daemon, OFFENDER, &["sshd"]);
+    daemon.ctl_ok(&["drop", "delete", OFFENDER, "--all-owners"]);
+    // fail2ban looks at it if it fails more than three seconds after its ban.
+    until("it is banned again", LONG, || {
+        std::thread::sleep(Duration::from_millis(500));
+        server.fail("sshd", [OFFENDER]);
+        claims(&daemon, OFFENDER).contains_key("sshd").then_some(())
+    });
+}
+
+/// In the ini form, a ban and those behind it wait for the daemon.
+#[test]
+fn the_ini_form_waits_for_a_daemon_that_is_restarted() {
+    let Some(lab) = crowded() else { return };
+    let dir = TempDir::new().unwrap();
+    let Some((daemon, server)) = begin(&lab, dir.path(), Form::Ini, &JAILS) else {
+        return;
+    };
+    let daemon = daemon.ended_by(Signal::SIGKILL);
+    server.fail("sshd", [OFFENDER, VISITOR]);
+    until("the check has failed", LONG, || {
+        (server.said(&["Invariant check failed"]) > 0).then_some(())
+    });
+    let daemon = daemon.restart();
+    for source in [OFFENDER, VISITOR] {
+        until_tagged(&daemon, source, &["sshd"]);
     }
+    assert_eq!(server.said(&["Failed to execute ban"]), 0);
 }
 
 /// The queue of a jail is bounded: what does not fit is said, and comes with a restart of the jail.
@@ -173,6 +177,11 @@ fn what_the_queue_cannot_hold_is_said_and_can_be_made_up_for() {
         (count() >= 50).then_some(())
     });
     assert!(count() < many.len());
+    until("fail2ban has stored all", LONG, || {
+        (server.stored() == many.len()).then_some(())
+    });
     server.client("reload --restart sshd");
-    until("all are made", LONG, || (count() == many.len()).then_some(()));
+    until("all are made", LONG, || {
+        (count() == many.len()).then_some(())
+    });
 }

@@ -45,6 +45,15 @@ fn cpu(pid: Pid) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Ends the reader, also if the test fails beside it.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// Restarts beside a reader of the list, ten times a second. Returns the fewest rules that it saw.
 fn fewest_while<T>(daemon: &Daemon<'_>, work: impl FnOnce() -> T) -> (usize, T) {
     let done = AtomicBool::new(false);
@@ -58,8 +67,9 @@ fn fewest_while<T>(daemon: &Daemon<'_>, work: impl FnOnce() -> T) -> (usize, T) 
             }
             fewest
         });
+        let ending = Done(&done);
         let result = work();
-        done.store(true, Relaxed);
+        drop(ending);
         (poller.join().expect("the poller"), result)
     })
 }
@@ -83,6 +93,9 @@ fn of_ten_thousand_bans_none_is_missing_at_any_time_of_a_restart() {
     // All of fail2ban's work, from the line on.
     let each = (cpu(server.pid()) - before) / MANY;
     assert!(each < Duration::from_millis(1), "{each:?} of CPU a ban");
+    until("all are stored", LONG, || {
+        (server.stored() == MANY as usize).then_some(())
+    });
     let banned = rules(&daemon);
     let restored = || server_restored(dir.path());
     let (fewest, (stop, start)) = fewest_while(&daemon, || {

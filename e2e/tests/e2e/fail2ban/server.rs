@@ -112,7 +112,8 @@ impl<'lab> Server<'lab> {
     /// Starts it as [`configure`] left the directory, and waits until its jails run.
     pub(super) fn start(lab: &'lab Lab, dir: &Path) -> Self {
         let mut command = command(lab, dir, "fail2ban-server");
-        command.args(["-f", "start"]);
+        // As the unit does. -x: also where a server that was killed has left its socket.
+        command.args(["-xf", "start"]);
         let mut program = Program::start(command, &dir.join("fail2ban.output"));
         if let Err(output) = program.until_printed("Server ready") {
             panic!("{output}");
@@ -164,6 +165,19 @@ impl<'lab> Server<'lab> {
 
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("fail2ban.log")).unwrap_or_default()
+    }
+
+    /// How many bans are in its database, into which a thread of their own writes them.
+    pub(super) fn stored(&self) -> usize {
+        const COUNT: &str = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select count(*) from bans').fetchone()[0])";
+        let mut command = Command::new("python3");
+        let database = self.dir.join("f2b.sqlite");
+        let output = command.args(["-c", COUNT]).arg(database).output();
+        let count = output.expect("python3").stdout;
+        String::from_utf8_lossy(&count)
+            .trim()
+            .parse()
+            .unwrap_or_default()
     }
 
     /// Lines of the log that have all of these words.
