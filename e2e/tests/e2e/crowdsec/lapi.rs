@@ -126,7 +126,8 @@ impl<'lab> Lapi<'lab> {
     }
 
     pub(super) fn log_in(&mut self) {
-        let body = json!({"machine_id": "m", "password": "word", "scenarios": []}).to_string();
+        let body =
+            json!({"machine_id": "m", "password": "word", "scenarios": ["test/scan"]}).to_string();
         let answer = self
             .api("")
             .request("POST", "/v1/watchers/login", Some(&body))
@@ -135,8 +136,10 @@ impl<'lab> Lapi<'lab> {
         self.login = format!("Authorization: Bearer {token}\r\n");
     }
 
+    /// The LAPI refuses programs that do not say what they are.
     fn api(&self, header: &str) -> Api {
-        Api::new(At::Inside(self.lab.host.clone(), address()), None).with(header)
+        let header = format!("User-Agent: couic-test/1.0\r\n{header}");
+        Api::new(At::Inside(self.lab.host.clone(), address()), None).with(&header)
     }
 
     fn as_machine(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
