@@ -414,7 +414,7 @@ async fn write_set(
             };
             cx.client.replace_set(policy, name, &body).await
         }
-        SetKind::Delete { .. } => cx.client.delete_set(policy, name).await.map(drop),
+        SetKind::Delete { .. } => cx.client.delete_set(policy, name, false).await.map(drop),
         SetKind::Reload { .. } => Ok(()),
     };
     written.map_err(|e| cx.failed(e))
