@@ -29,8 +29,10 @@ use super::{
     table::{Access, Operation, Verb},
 };
 use crate::rbac::Right;
+pub(super) use parameters::{
+    ADDRESS_OR_NETWORK, ADDRESSES, ONE_TAG, POLICY, SHORT, SOME_TAGS, TAGS,
+};
 use refine::Mistake;
-pub(super) use parameters::{ADDRESS_OR_NETWORK, ADDRESSES, ONE_TAG, POLICY, SHORT, SOME_TAGS, TAGS};
 
 /// The documentation of an operation besides path, method and rights.
 pub(super) struct Doc {

@@ -40,7 +40,8 @@ fn forward(socket: PathBuf) -> SocketAddr {
 }
 
 fn both_ways(client: TcpStream, daemon: UnixStream) {
-    let (mut from_client, mut to_daemon) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
+    let (mut from_client, mut to_daemon) =
+        (client.try_clone().unwrap(), daemon.try_clone().unwrap());
     thread::spawn(move || {
         let _ = copy(&mut from_client, &mut to_daemon);
         let _ = to_daemon.shutdown(Shutdown::Write);
@@ -115,10 +116,20 @@ fn the_daemon_keeps_its_openapi_document() {
     let most = ["--exclude-operation-id", "events"];
     let most = [
         &most[..],
-        &["--exclude-operation-id", rotate, "--exclude-operation-id", delete],
+        &[
+            "--exclude-operation-id",
+            rotate,
+            "--exclude-operation-id",
+            delete,
+        ],
     ]
     .concat();
-    let tokens = ["--include-operation-id", rotate, "--include-operation-id", delete];
+    let tokens = [
+        "--include-operation-id",
+        rotate,
+        "--include-operation-id",
+        delete,
+    ];
     let requests = run.run(MOST_SECONDS, &most) + run.run(10, &tokens);
     assert!(requests > 500, "{requests}");
     // It has outlived all of it, with the token that it was asked with.

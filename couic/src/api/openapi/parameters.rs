@@ -76,7 +76,8 @@ pub(in crate::api) const TAGS: &str = r#"{"type": "string", "maxLength": 4096, "
 pub(in crate::api) const SOME_TAGS: &str = r#"{"type": "string", "maxLength": 4096, "pattern": "^[A-Za-z0-9_.*-]+(?:,[A-Za-z0-9_.*-]+){0,63}$"}"#;
 
 /// One tag.
-pub(in crate::api) const ONE_TAG: &str = r#"{"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}"#;
+pub(in crate::api) const ONE_TAG: &str =
+    r#"{"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}"#;
 
 /// A policy.
 pub(in crate::api) const POLICY: &str = r##"{"$ref": "#/components/schemas/Policy"}"##;

@@ -45,10 +45,7 @@ const MEMBERS: &[(&str, &str)] = &[
         "/components/securitySchemes/token",
         r#"{"bearerFormat": "UUID", "description": "The token of a client: couicctl clients add -n NAME -g GROUP."}"#,
     ),
-    (
-        "/components/schemas/Cidr",
-        CIDR,
-    ),
+    ("/components/schemas/Cidr", CIDR),
     (
         "/components/schemas/ClientName",
         r#"{"pattern": "^[A-Za-z0-9_-]{1,48}$", "examples": ["fail2ban"]}"#,

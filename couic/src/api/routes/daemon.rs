@@ -16,7 +16,9 @@ const LOG: &[Query] = &[
         "limit",
         "At most so many entries, 1 to 1000; 100 by default",
     )
-    .schema(r#"{"type": "integer", "format": "int32", "minimum": 1, "maximum": 1000, "default": 100}"#),
+    .schema(
+        r#"{"type": "integer", "format": "int32", "minimum": 1, "maximum": 1000, "default": 100}"#,
+    ),
     Query::new("since", "Not older, Unix seconds").number(),
     Query::new("until", "Not newer, Unix seconds").number(),
     Query::new(

@@ -1,7 +1,8 @@
 //! The rules: single, in batches, and from other nodes.
 
 use couic_common::{
-    BatchJob, BatchOutcome, Entry, EntryRequest, Lookup, PeerJob, RemovedByTag, RuleChange,
+    BatchJob, BatchOutcome, Entry, EntryRequest, EventGap, Lookup, PeerJob, RemovedByTag,
+    RuleChange,
 };
 use couic_peering::{
     DigestAnswer, DigestRequest, PullAnswer, PullRequest, PushAnswer, PushRequest,
@@ -56,7 +57,14 @@ const REASON: Query = Query::new(
     "why the entries are removed: goes to reports, as the detail of metadata of the kind reason",
 );
 
-const BY_TAG: &[Query] = &[TAG.schema(SOME_TAGS).required(), ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
+const BY_TAG: &[Query] = &[
+    TAG.schema(SOME_TAGS).required(),
+    ALL_OWNERS,
+    REASON,
+    GUARD,
+    LIFT,
+    FORCE,
+];
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
@@ -99,7 +107,7 @@ pub(super) static PATHS: &[Path] = &[
                 "Changes of rules as they happen, as server-sent events. The data of an event is a RuleChange; that of \
                  an event of type gap, for changes that are missing, {\"missed\": how many, or null}",
             )
-            .answers(200, event_stream::<RuleChange>())
+            .answers(200, event_stream::<RuleChange, EventGap>())
             .query(EVENTS_QUERY)
             .errors(&[400, 503])],
     ),
