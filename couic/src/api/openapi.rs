@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the route table and the types on the wire.
 
+mod parameters;
 mod refine;
 
 use std::sync::LazyLock;
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::rbac::Right;
 use refine::Mistake;
+pub(super) use parameters::{ADDRESS_OR_NETWORK, ADDRESSES, ONE_TAG, POLICY, SHORT, SOME_TAGS, TAGS};
 
 /// The documentation of an operation besides path, method and rights.
 pub(super) struct Doc {

@@ -5,6 +5,7 @@ mod audit;
 mod bouncer;
 mod bpffs;
 mod couicmon;
+mod contract;
 mod counters;
 mod crowdsec;
 mod declared;

@@ -388,7 +388,7 @@ impl Mistakes {
         self.0.push(FeedMistake { key, message });
     }
 
-    fn range<T: PartialOrd + fmt::Display>(
+    fn range<T: Copy + PartialOrd + fmt::Display>(
         &mut self,
         key: &'static str,
         value: T,

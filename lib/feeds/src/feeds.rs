@@ -162,12 +162,12 @@ impl Feeds {
         let mut tasks = JoinSet::new();
         let feeds = Arc::clone(&self);
         tasks.spawn(until_stop(stop.clone(), async move {
-            feeds.remove_orphans().await
+            feeds.remove_orphans().await;
         }));
         for slot in self.slots.values() {
             let slot = Arc::clone(slot);
             tasks.spawn(until_stop(stop.clone(), async move {
-                keep_current(&slot).await
+                keep_current(&slot).await;
             }));
         }
         while tasks.join_next().await.is_some() {}

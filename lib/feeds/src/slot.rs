@@ -96,14 +96,14 @@ impl Slot {
                 Ok(Refreshed::Unchanged)
             }
             Ok(Fetched::List(body, validators)) => self.take(body, validators).await,
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.failed(&error)),
         };
         // Also after a failure: the daemon may have lost the set, or this host got another address.
         self.put().await;
         result
     }
 
-    fn failed(&self, error: FetchError) -> FeedError {
+    fn failed(&self, error: &FetchError) -> FeedError {
         let text = error.to_string();
         let mut live = self.live.lock();
         live.failed(&self.feed, text.clone(), error.retry_after);
@@ -144,9 +144,9 @@ impl Slot {
         let now = unix_seconds();
         let head = match taken {
             Ok(Ok(head)) => head,
-            Ok(Err(text)) => return Err(self.failed(text.into())),
+            Ok(Err(text)) => return Err(self.failed(&text.into())),
             Err(error) => {
-                return Err(self.failed(format!("the list cannot be kept: {error}").into()));
+                return Err(self.failed(&format!("the list cannot be kept: {error}").into()));
             }
         };
         let state = {

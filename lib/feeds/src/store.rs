@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn the_disk_of_all_feeds_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), 1200).unwrap();
+        let store = Store::open(dir.path(), 900).unwrap();
         let list = nets(&["1.2.3.0/24"; 20]);
         store.save("x", Which::Good, head(), &list).unwrap();
         store.save("x", Which::Good, head(), &list).unwrap();
