@@ -12,11 +12,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    apply::job,
     compare::{self, Comparison},
     observe::Exported,
     plan::{ClientChange, Plan, RuleChange, SetChange, SetKind},
-    read, steps,
+    read,
+    send::job,
+    steps,
     wanted::{Claim, Rules, Sets, Wanted},
     write,
 };
