@@ -47,8 +47,8 @@ pub(super) enum Shape {
     Either(Of, Of),
     /// JSON, or text for Prometheus.
     JsonOrMetrics(Of),
-    /// Server-sent events, the data of which is JSON of this type.
-    Events(Of),
+    /// Server-sent events: data are JSON of the one type, those of events with a type of their own of the other.
+    Events(Of, Of),
     /// This document.
     OpenApi,
 }
@@ -139,9 +139,8 @@ impl Shape {
             | Self::Array(of)
             | Self::ArrayOrLines(of)
             | Self::JsonOrList(of)
-            | Self::JsonOrMetrics(of)
-            | Self::Events(of) => (Some(of), None),
-            Self::Either(one, other) => (Some(one), Some(other)),
+            | Self::JsonOrMetrics(of) => (Some(of), None),
+            Self::Either(one, other) | Self::Events(one, other) => (Some(one), Some(other)),
         };
         one.into_iter().chain(other)
     }
@@ -171,7 +170,7 @@ impl Shape {
                 (Exposition::OpenMetrics.content_type(), text()),
                 (Exposition::Text.content_type(), text()),
             ],
-            Self::Events(_) => vec![(EVENT_STREAM, text())],
+            Self::Events(..) => vec![(EVENT_STREAM, text())],
             Self::OpenApi => {
                 let object = ObjectBuilder::new().schema_type(Type::Object).build();
                 vec![(JSON, RefOr::T(Schema::Object(object)))]

@@ -163,4 +163,6 @@ fn feed(ring: &Ring, changes: &Subscription) -> bool {
 }
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! The rules: single, in batches, and from other nodes.
 
 use couic_common::{
-    BatchJob, BatchOutcome, Entry, EntryRequest, Lookup, PeerJob, RemovedByTag, RuleChange,
+    BatchJob, BatchOutcome, Entry, EntryRequest, EventGap, Lookup, PeerJob, RemovedByTag,
+    RuleChange,
 };
 use couic_peering::{
     DigestAnswer, DigestRequest, PullAnswer, PullRequest, PushAnswer, PushRequest,
@@ -12,7 +13,9 @@ use super::{
     array, array_or_lines, delete, events as event_stream, get, json, path, post,
 };
 use crate::api::{
-    events, exchange, list, lookup, peer, policy,
+    events, exchange, list, lookup,
+    openapi::{ADDRESSES, ONE_TAG, POLICY, SOME_TAGS, TAGS},
+    peer, policy,
     shape::{Query, Shape},
     table::{Path, Run},
 };
@@ -21,7 +24,7 @@ const TAG: Query = Query::new(
     "tag",
     "alternatives separated by commas; * stands for any characters, untagged for entries without a tag",
 )
-.schema(r#"{"type": "string", "minLength": 1}"#);
+.schema(TAGS);
 
 const OWNERS: Query = Query::new("owners", "true: each entry has its owners").flag();
 
@@ -35,7 +38,7 @@ const ONE_CLAIM: Query = Query::new(
     "tag",
     "release only the client's claim with this tag, untagged for the one without; 404 if there is none",
 )
-.schema(r#"{"type": "string", "minLength": 1}"#);
+.schema(ONE_TAG);
 
 const LIST_QUERY: &[Query] = &[
     TAG,
@@ -54,14 +57,22 @@ const REASON: Query = Query::new(
     "why the entries are removed: goes to reports, as the detail of metadata of the kind reason",
 );
 
-const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
+const BY_TAG: &[Query] = &[
+    TAG.schema(SOME_TAGS).required(),
+    ALL_OWNERS,
+    REASON,
+    GUARD,
+    LIFT,
+    FORCE,
+];
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
 pub(super) const GUARD: Query = Query::new(
     "guard",
     "asks for the guard rails; addresses to protect besides the host's, with commas between them",
-);
+)
+.schema(ADDRESSES);
 
 pub(super) const LIFT: Query = Query::new(
     "lift",
@@ -72,7 +83,7 @@ pub(super) const LIFT: Query = Query::new(
 );
 
 const EVENTS_QUERY: &[Query] = &[
-    Query::new("policy", "only changes of this policy").schema(r##"{"$ref": "#/components/schemas/Policy"}"##),
+    Query::new("policy", "only changes of this policy").schema(POLICY),
     TAG,
     Query::new(
         "after",
@@ -96,7 +107,7 @@ pub(super) static PATHS: &[Path] = &[
                 "Changes of rules as they happen, as server-sent events. The data of an event is a RuleChange; that of \
                  an event of type gap, for changes that are missing, {\"missed\": how many, or null}",
             )
-            .answers(200, event_stream::<RuleChange>())
+            .answers(200, event_stream::<RuleChange, EventGap>())
             .query(EVENTS_QUERY)
             .errors(&[400, 503])],
     ),
