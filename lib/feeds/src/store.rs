@@ -135,6 +135,14 @@ impl Store {
         Ok(store)
     }
 
+    /// For reading alone, beside the service that writes.
+    pub(crate) fn beside(state_dir: &Path) -> Self {
+        Self {
+            dir: state_dir.join("feeds"),
+            most: 0,
+        }
+    }
+
     fn files(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.dir)?.take(MOST_FILES);
         let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

@@ -5,6 +5,7 @@
 mod conditional;
 mod guards;
 mod misbehaviour;
+mod mutilated;
 mod restart;
 
 use std::{

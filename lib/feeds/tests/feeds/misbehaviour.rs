@@ -8,189 +8,25 @@ use std::{
 };
 
 use couic_feeds::{FeedState, Refreshed, Settings, Timing, preview};
-use couic_testkit::{Reply, StandIn, script};
+use couic_testkit::{StandIn, script};
 
-use super::*;
+use super::{
+    mutilated::{Case, GOOD, redirect},
+    *,
+};
 
 const CA: &[u8] = include_bytes!("../../../../client/tests/api/fixtures/ca.pem");
 const CERTIFICATE: &[u8] = include_bytes!("../../../../client/tests/api/fixtures/server.pem");
 const KEY: &[u8] = include_bytes!("../../../../client/tests/api/fixtures/server.key");
 
-const GOOD: u32 = 300;
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(plain).unwrap();
-    packer.finish().unwrap()
-}
-
-fn bytes(body: Vec<u8>) -> Reply {
-    Reply::Answer {
-        status: 200,
-        headers: Vec::new(),
-        body,
-    }
-}
-
-fn raw(head: &str, body: &str) -> Reply {
-    Reply::Raw(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").into_bytes())
-}
-
-fn redirect(to: &str) -> Reply {
-    Reply::status(302).with("location", to)
-}
-
-/// Each with a word of what is told.
-fn mutilated() -> Vec<(&'static str, Reply, &'static str)> {
-    let good = list(GOOD);
-    let lines = |from: u32, to: u32| {
-        good.split_inclusive('\n')
-            .skip(from as usize)
-            .take((to - from) as usize)
-            .collect::<String>()
-    };
-    let bomb = gzip(&vec![b'\n'; 40 << 20]);
-    let utf16 = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let third = &good[..good.len() / 3];
-    let packed = gzip(good.as_bytes());
-    let other: String = (0..GOOD)
-        .map(|n| format!("12.{}.{}.1\n", n / 200, n % 200))
-        .collect();
-    vec![
-        ("empty", ok(""), "fewer than min_entries"),
-        (
-            "blank lines",
-            ok("\n".repeat(1000)),
-            "fewer than min_entries",
-        ),
-        (
-            "a million comments",
-            ok("# nothing\n".repeat(1_000_000)),
-            "fewer than min_entries",
-        ),
-        (
-            "HTML with 200",
-            ok("<!DOCTYPE html><html>Please log in</html>"),
-            "web page",
-        ),
-        (
-            "HTML behind a comment",
-            ok(format!("# list\n<html>\n{good}")),
-            "web page",
-        ),
-        ("binary", bytes([0xff, 0, 0x7f, 0].repeat(1000)), "binary"),
-        ("wrong charset", bytes(utf16), "charset"),
-        ("half a list", ok(lines(0, GOOD / 2 - 2)), "held back: 51 %"),
-        ("another list", ok(other), "held back: 100 %"),
-        (
-            "twice as long",
-            ok(format!("{good}{}", list(GOOD).replace("9.1.", "9.7."))),
-            "held back: 100 %",
-        ),
-        (
-            "the last line is cut",
-            ok(good[..good.len() - 4].to_owned()),
-            "held back: its last line does not end",
-        ),
-        ("truncated", raw("content-length: 5000", third), "error"),
-        (
-            "truncated in a chunk",
-            raw("transfer-encoding: chunked", "fff\r\n9.9.9.1\n"),
-            "error",
-        ),
-        (
-            "shorter than it says, which looks whole",
-            raw(&format!("content-length: {}", third.len()), &good),
-            "held back",
-        ),
-        (
-            "an endless body",
-            Reply::Gigabyte(200),
-            "larger than max_bytes",
-        ),
-        (
-            "a gzip bomb",
-            bytes(bomb.clone()).with("content-encoding", "gzip"),
-            "larger than max_bytes",
-        ),
-        (
-            "a gzip bomb in gzip",
-            bytes(gzip(&bomb)),
-            "larger than max_bytes",
-        ),
-        (
-            "half a gzip",
-            bytes(packed[..packed.len() / 2].to_vec()),
-            "not whole gzip",
-        ),
-        (
-            "an unasked encoding",
-            bytes(good.clone().into_bytes()).with("content-encoding", "br"),
-            "packed in a way",
-        ),
-        (
-            "all of the Internet",
-            ok("0.0.0.0/0\n::/0\n"),
-            "fewer than min_entries",
-        ),
-        (
-            "halves of the Internet",
-            ok("0.0.0.0/1\n128.0.0.0/1\n"),
-            "fewer than min_entries",
-        ),
-        (
-            "bogons",
-            ok("10.0.0.0/8\n192.168.0.0/16\n127.0.0.1\nfe80::/10\n"),
-            "fewer than min_entries",
-        ),
-        (
-            "much of it",
-            ok((11..90)
-                .map(|n| format!("{n}.0.0.0/10\n{n}.64.0.0/10\n{n}.128.0.0/10\n{n}.192.0.0/10\n"))
-                .collect::<String>()),
-            "1/4 of the Internet",
-        ),
-        (
-            "garbage between",
-            ok(good.replace(".1.0.", ".x.0.")),
-            "cannot be read",
-        ),
-        (
-            "one line",
-            ok(good.replace('\n', " ").repeat(40)),
-            "longer than 64 KiB",
-        ),
-        ("a 500", Reply::status(500), "500"),
-        (
-            "a 404 with a list",
-            Reply::text(404, "text/plain", good.clone()),
-            "404",
-        ),
-        ("a 206", Reply::text(206, "text/plain", good.clone()), "206"),
-        ("a 204", Reply::status(204), "204"),
-        (
-            "a redirect loop",
-            redirect("/list"),
-            "redirects more than 5 times",
-        ),
-        (
-            "a redirect to nowhere",
-            redirect("http://127.0.0.1:1/list"),
-            "refused",
-        ),
-        ("a reset", Reply::Reset, "error"),
-        ("no answer", Reply::Close, "error"),
-        (
-            "no HTTP",
-            Reply::Raw(b"220 mail ESMTP\r\n".to_vec()),
-            "error",
-        ),
-    ]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_mutilated_list_changes_what_is_in_force() {
-    for (what, reply, expected) in mutilated() {
+    for Case {
+        what,
+        reply,
+        expected,
+    } in mutilated::all()
+    {
         let server = StandIn::tcp(script([ok(list(GOOD))], reply));
         let mut config = config("x", &server.url("/list?key=s3cret"));
         config.min_entries = Some(100);
