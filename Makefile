@@ -3,7 +3,7 @@
 PLUGINS := webhook discord slack
 PLUGIN_DIR ?= /usr/lib/couic/plugins
 
-.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-couicmon demo-peering bench soak fuzz clean
+.PHONY: help setup packages test-packages build man build-static test-static check-targets plugins install-plugins test verify-kernels test-kernels lint deny docs demo demo-couicmon demo-crowdsec demo-peering bench soak fuzz clean
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH):/usr/sbin:/sbin
 
@@ -13,11 +13,11 @@ help: ## list these targets
 setup: ## install what is missing: toolchain, bpf-linker, packages
 	@scripts/setup
 
-build: setup ## release binaries: couic, couicctl, couic-report and couicmon in target/release
-	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon
+build: setup ## release binaries: couic, couicctl, couic-report, couicmon and couic-bouncer in target/release
+	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon -p couic-bouncer
 
 man: setup ## man pages of all programs and configuration files: target/man/*.1, *.5, *.8
-	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon
+	cargo build --release --locked -p couic -p couicctl -p couic-report -p couicmon -p couic-bouncer
 	install -d target/man
 	$${CARGO_TARGET_DIR:-target}/release/couicctl man --all target/man
 
@@ -30,9 +30,9 @@ test-packages: ## install, upgrade under load, remove the packages on a Debian w
 
 STATIC := $(shell uname -m)-unknown-linux-musl
 
-build-static: ## statically linked release binaries: couic, couicctl, couic-report, couicmon and couic-plugin
+build-static: ## statically linked release binaries: couic, couicctl, couic-report, couicmon, couic-bouncer and couic-plugin
 	@scripts/setup static
-	cargo build --release --locked --target $(STATIC) -p couic -p couicctl -p couic-report -p couicmon \
+	cargo build --release --locked --target $(STATIC) -p couic -p couicctl -p couic-report -p couicmon -p couic-bouncer \
 	  -p couic-plugin-host --bins
 	@echo "in $${CARGO_TARGET_DIR:-target}/$(STATIC)/release"
 
@@ -83,6 +83,9 @@ demo: setup ## run the daemon between two namespaces: it drops pings and notifie
 
 demo-couicmon: setup ## run nginx with visitors, a scanner and a flooder: couicmon has the daemon drop the latter two (needs root and nginx)
 	@scripts/demo-couicmon
+
+demo-crowdsec: setup ## run Debian's CrowdSec: couic-bouncer has the daemon drop what it decides, through an outage and a kill (needs root and crowdsec)
+	@scripts/demo-crowdsec
 
 demo-peering: setup ## run three instances that share rules: bans, deletions, a partition, a kill (needs root and nginx)
 	@scripts/demo-peering

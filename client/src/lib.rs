@@ -26,7 +26,9 @@ mod endpoint;
 mod error;
 mod ndjson;
 mod notices;
+mod progress;
 mod routes;
+mod sse;
 pub mod tls;
 mod token;
 mod transport;
@@ -38,6 +40,8 @@ pub use builder::Builder;
 pub use endpoint::Endpoint;
 pub use error::{ClientError, SetupError};
 pub use notices::ToConfirm;
-pub use routes::{EntryStream, ListQuery, LogPage, LogQuery, Release};
+pub use routes::{
+    EntryStream, Event, EventStream, EventsQuery, ListQuery, LogPage, LogQuery, Release,
+};
 pub use token::{Token, TokenError};
 pub use transport::Client;

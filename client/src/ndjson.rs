@@ -1,5 +1,7 @@
 //! Newline-delimited JSON, for lists and batches of any length in bounded memory.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 /// The maximum length of a line, far longer than any entry.
@@ -37,20 +39,30 @@ impl Lines {
     /// The next complete line that is not blank, without its newline.
     pub(crate) fn next(&mut self) -> Option<&[u8]> {
         loop {
-            let Some(length) = self.pending[self.searched..]
-                .iter()
-                .position(|b| *b == b'\n')
-            else {
-                self.searched = self.pending.len();
-                return None;
-            };
-            let (from, to) = (self.start, self.searched + length);
-            self.start = to + 1;
-            self.searched = self.start;
-            if !self.pending[from..to].trim_ascii().is_empty() {
-                return Some(&self.pending[from..to]);
+            let line = self.find()?;
+            if !self.pending[line.clone()].trim_ascii().is_empty() {
+                return Some(&self.pending[line]);
             }
         }
+    }
+
+    /// The next complete line, without its newline.
+    pub(crate) fn next_or_blank(&mut self) -> Option<&[u8]> {
+        self.find().map(|line| &self.pending[line])
+    }
+
+    fn find(&mut self) -> Option<Range<usize>> {
+        let Some(length) = self.pending[self.searched..]
+            .iter()
+            .position(|b| *b == b'\n')
+        else {
+            self.searched = self.pending.len();
+            return None;
+        };
+        let line = self.start..self.searched + length;
+        self.start = line.end + 1;
+        self.searched = self.start;
+        Some(line)
     }
 
     /// The rest after the last newline, unless it is blank.

@@ -31,7 +31,7 @@ pub struct Client {
     pub(crate) max_answer: usize,
     pub(crate) confirm_within: Option<u64>,
     pub(crate) notices: Arc<Notices>,
-    /// The guard rails of DELETE requests, and whether to go over them.
+    /// The guard rails of DELETE requests and of lists, and whether to go over them.
     pub(crate) guard: Option<(GuardRequest, bool)>,
 }
 
@@ -92,7 +92,8 @@ impl Client {
         }
     }
 
-    /// A client whose DELETE requests ask for the guard rails, or go over them: these requests have no body to say so.
+    /// A client whose DELETE requests and lists ([`Client::put_set_list`]) ask for the guard rails, or go over them: the
+    /// bodies of these requests do not say so.
     #[must_use]
     pub fn guarded(&self, guard: GuardRequest, force: bool) -> Self {
         Self {
@@ -277,8 +278,8 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The guard rails as a query, for requests without a body.
-fn append(url: &mut Url, guard: &GuardRequest, force: bool) {
+/// The guard rails as a query, for requests whose body does not name them.
+pub(crate) fn append(url: &mut Url, guard: &GuardRequest, force: bool) {
     let protect: Vec<String> = guard.protect.iter().map(ToString::to_string).collect();
     let lift: Vec<&str> = guard.lift.iter().map(|rail| rail.as_str()).collect();
     let mut pairs = url.query_pairs_mut();

@@ -1,6 +1,7 @@
 //! IPv4 and IPv6 prefixes, always stored as network addresses.
 
 mod net;
+mod networks;
 mod range;
 mod text;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use self::net::mask4;
 pub use self::{
     net::{V4Net, V6Net},
+    networks::{Extent, Networks},
     text::CidrError,
 };
 

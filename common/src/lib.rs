@@ -21,6 +21,7 @@ mod audit;
 mod backoff;
 mod batch;
 mod by_name;
+mod change;
 mod cidr;
 mod client;
 mod clock;
@@ -30,6 +31,7 @@ mod entry;
 mod error;
 mod glob;
 mod health;
+mod json;
 mod kernel;
 mod limits;
 mod list;
@@ -56,7 +58,8 @@ pub use audit::{
 pub use backoff::Backoff;
 pub use batch::{BatchFailure, BatchJob, BatchOutcome, BatchRule, RemovedByTag};
 pub use by_name::ByName;
-pub use cidr::{Cidr, CidrError, V4Net, V6Net};
+pub use change::{ChangeAction, EventGap, EventId, EventIdError, RuleChange};
+pub use cidr::{Cidr, CidrError, Extent, Networks, V4Net, V6Net};
 pub use client::{ClientInfo, ClientRequest, Group, ROTATE_GRACE_MAX, RotateRequest};
 pub use clock::{unix_seconds, unix_time};
 pub use confirm::{
@@ -72,9 +75,10 @@ pub use glob::glob_matches;
 pub use health::{
     Health, HealthStatus, InterfaceHealth, Live, NotifierProblem, SetProblem, StateProblem, XdpMode,
 };
+pub use json::{JsonPlace, json_strings};
 pub use kernel::{KernelVersion, KernelVersionError};
 pub use limits::ClientLimits;
-pub use list::{list_entries, list_networks, quotable};
+pub use list::{list_entries, list_entry, list_networks, quotable, without_mark};
 pub use lookup::{Lookup, LookupRule, Verdict};
 pub use names::{ClientName, NameError, NotifierName, SetName};
 pub use notifier::{
@@ -90,7 +94,9 @@ pub use rail::{Rail, RailError};
 pub use reason::{Reason, ReasonId, ReasonOf, Reasons};
 pub use report::{Report, ReportOwner};
 pub use rule_key::RuleKey;
-pub use sets::{RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate};
+pub use sets::{
+    RefusedSetEntry, ReloadStatus, SetBody, SetDeleted, SetSummary, SetUpdate, SetWritten,
+};
 pub use stats::{ActionStats, Counter, Metrics, NotInspected, Stats, TagStats};
 pub use status::{DaemonStatus, DiskStatus};
 pub use tag::{Tag, TagError, TagPattern, UNTAGGED};

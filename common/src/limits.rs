@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Policy;
 
-/// The most tag patterns of a client.
+/// The most patterns of tags, and of sets, of a client.
 const MAX_TAGS: usize = 16;
 
 /// The longest tag pattern, as a tag.
@@ -30,6 +30,11 @@ pub struct ClientLimits {
     /// rules without a tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
+    /// The sets of its policies that it may write, apply and delete, at most 16 patterns; `*` stands for any characters.
+    /// Without, a client with limits may change no set. Their rules never expire, and are as many as the list says: neither
+    /// `longest` nor `adds_per_minute` holds for them, and `widest_ipv4` and `widest_ipv6` do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sets: Option<Vec<String>>,
     /// The shortest IPv4 prefix that it may add: 24 allows /24 to /32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub widest_ipv4: Option<u8>,
@@ -65,6 +70,7 @@ impl ClientLimits {
         let Self {
             policies,
             tags,
+            sets,
             widest_ipv4,
             widest_ipv6,
             longest,
@@ -80,10 +86,13 @@ impl ClientLimits {
         let none = policies.as_ref().is_some_and(Vec::is_empty);
         let message = "names no policy: for a client that changes nothing, use group clientro";
         mistake("policies", none, message.to_owned());
-        let bad = tags.as_ref().is_some_and(|tags| !are_patterns(tags));
-        let message =
-            format!("must be 1 to {MAX_TAGS} patterns of 1 to {MAX_TAG} of A-Z a-z 0-9 _ - and *");
-        mistake("tags", bad, message);
+        for (field, patterns) in [("tags", tags), ("sets", sets)] {
+            let bad = patterns.as_ref().is_some_and(|all| !are_patterns(all));
+            let message = format!(
+                "must be 1 to {MAX_TAGS} patterns of 1 to {MAX_TAG} of A-Z a-z 0-9 _ - and *"
+            );
+            mistake(field, bad, message);
+        }
         for (field, prefix, most) in [
             ("widest_ipv4", widest_ipv4, 32),
             ("widest_ipv6", widest_ipv6, 128),
@@ -134,6 +143,7 @@ mod tests {
         for json in [
             r#"{"policies": ["drop"]}"#,
             r#"{"tags": ["a"]}"#,
+            r#"{"sets": ["a"]}"#,
             r#"{"widest_ipv4": 0}"#,
             r#"{"widest_ipv6": 0}"#,
             r#"{"longest": 1}"#,
@@ -145,10 +155,10 @@ mod tests {
 
     #[test]
     fn every_mistake_names_its_field_at_once() {
-        let good = r#"{"policies": ["drop"], "tags": ["mon-*", "untagged"], "widest_ipv4": 24, "widest_ipv6": 48,
+        let good = r#"{"policies": ["drop"], "tags": ["mon-*", "untagged"], "sets": ["feed-*"], "widest_ipv4": 24, "widest_ipv6": 48,
             "longest": 604800, "adds_per_minute": 6000, "token_lifetime": 7776000}"#;
         assert_eq!(read(good).mistakes(), []);
-        let bad = r#"{"policies": [], "tags": [], "widest_ipv4": 33, "widest_ipv6": 129, "longest": 0,
+        let bad = r#"{"policies": [], "tags": [], "sets": [], "widest_ipv4": 33, "widest_ipv6": 129, "longest": 0,
             "adds_per_minute": 0, "token_lifetime": 3153600001}"#;
         let fields: Vec<_> = read(bad).mistakes().into_iter().map(|m| m.0).collect();
         assert_eq!(
@@ -156,6 +166,7 @@ mod tests {
             [
                 "policies",
                 "tags",
+                "sets",
                 "widest_ipv4",
                 "widest_ipv6",
                 "longest",

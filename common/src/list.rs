@@ -7,12 +7,22 @@ use crate::{Cidr, CidrError};
 
 /// The entries of a list as they are written, each with its line, counted from 1.
 pub fn list_entries(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
-    lines.filter_map(|(line, raw)| {
-        let code = raw.split(|b| matches!(b, b'#' | b';')).next()?.trim_ascii();
-        (!code.is_empty()).then_some((line, code))
-    })
+    let lines = (1..).zip(without_mark(bytes).split(|b| *b == b'\n'));
+    lines.filter_map(|(line, raw)| Some((line, list_entry(raw)?)))
+}
+
+/// The entry on one line of a list; none if it is blank, or a comment.
+#[must_use]
+pub fn list_entry(line: &[u8]) -> Option<&[u8]> {
+    let code = line.split(|b| matches!(b, b'#' | b';')).next()?;
+    let code = code.trim_ascii();
+    (!code.is_empty()).then_some(code)
+}
+
+/// The text of a list, or its first line, without the byte order mark that it may begin with.
+#[must_use]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Hands out the networks of one entry.

@@ -55,8 +55,35 @@ pub struct SetUpdate {
 pub struct SetDeleted {
     /// Always true.
     pub deleted: bool,
-    /// Always true: the rules stay until the next reload.
+    /// Whether the rules stay until the next reload: false with `apply`.
     pub reload_required: bool,
+}
+
+/// Response to a list that was written as a set, and to every change of a set with `apply`. It does not repeat the entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetWritten {
+    /// The name.
+    pub name: SetName,
+    /// Number of distinct CIDRs in the file.
+    pub entry_count: u64,
+    /// The size of the file in bytes.
+    pub file_size: u64,
+    /// Whether the rules follow the file already. If not, they do at the next reload.
+    pub applied: bool,
+    /// Entries that came into force; 0 without `apply`.
+    pub added: u64,
+    /// Entries that are no longer in force; 0 without `apply`.
+    pub removed: u64,
+    /// Number of entries that a guard rail keeps out of force; 0 without `apply`.
+    #[serde(default)]
+    pub refused_count: u64,
+    /// The first 1,000 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedSetEntry>,
+    /// What looks like a mistake, but was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Response to a reload.

@@ -5,15 +5,13 @@
 
 use std::{
     fs,
-    io::IsTerminal as _,
     path::{Path, PathBuf},
 };
 
-use couic_journald::{Prefixed, is_journal};
+use couic_journald::Level;
 use couic_report::config::{Config, Settings as _};
 use couic_settings::Keys;
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
 
 /// The keys that take effect without a restart.
 const LIVE: &[&str] = &["logging.level"];
@@ -23,33 +21,20 @@ pub(crate) struct Reload {
     path: PathBuf,
     /// None if the file cannot be read twice, such as a pipe.
     at_start: Option<Keys>,
-    set_level: Box<dyn Fn(&Config) + Send>,
+    level: Level,
 }
 
 impl Reload {
     /// Starts the log: to stderr, which systemd collects, with priorities.
     pub(crate) fn start(path: &Path, config: &Config) -> Self {
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter(config))
-            .with_writer(Prefixed::new(
-                std::io::stderr,
-                is_journal(std::io::stderr()),
-            ))
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .with_filter_reloading();
-        let handle = log.reload_handle();
-        log.init();
+        // The environment goes before the configuration.
+        let level = Level::start("COUIC_REPORT_LOG", config.log_level);
         let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
         let text = is_file.then(|| fs::read_to_string(path).ok()).flatten();
         Self {
             path: path.to_owned(),
             at_start: text.and_then(|text| Keys::of(&text)),
-            set_level: Box::new(move |config| {
-                if let Err(error) = handle.reload(filter(config)) {
-                    error!("the level of the log cannot be changed: {error}");
-                }
-            }),
+            level,
         }
     }
 
@@ -79,15 +64,10 @@ impl Reload {
         }
         let config = Config::load(&self.path)
             .map_err(|mistakes| mistakes.to_string().trim_end().replace('\n', "; "))?;
-        (self.set_level)(&config);
+        self.level.set(config.log_level);
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let pending = Keys::of(&text).and_then(|now| before.pending(&now, LIVE));
         let pending = pending.map(|text| format!("; {text}")).unwrap_or_default();
         Ok(format!("configuration reloaded{pending}"))
     }
-}
-
-/// `COUIC_REPORT_LOG=debug` goes before the configuration.
-fn filter(config: &Config) -> EnvFilter {
-    EnvFilter::try_from_env("COUIC_REPORT_LOG").unwrap_or_else(|_| config.log_level.into())
 }

@@ -21,6 +21,7 @@ pub mod attach;
 pub mod check;
 pub mod config;
 pub mod daemon;
+pub mod events;
 pub mod exporter;
 pub mod host;
 pub mod logging;

@@ -80,7 +80,8 @@ pub(crate) fn read_records(path: &Path, fields: &[String]) -> Result<Vec<Record>
     Ok(networks.into_iter().map(Record::from).collect())
 }
 
-fn load(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+/// The name of an input for messages, and all of it.
+pub(crate) fn load(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     let (name, result) = if path == Path::new("-") {
         ("standard input".to_owned(), whole(io::stdin(), LONGEST))
     } else {

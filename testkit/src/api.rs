@@ -147,6 +147,20 @@ impl Api {
         self.reload();
     }
 
+    /// Sends a list as a set, and has it applied: file and rules.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub fn put_list(&self, policy: &str, name: &str, list: &str) -> io::Result<Answer> {
+        let path = format!("/v1/sets/{policy}/{name}?apply=true");
+        let headers = format!("{}Content-Type: text/plain\r\n", self.headers);
+        let mut connection = self.at.connect()?;
+        let sent = connection.try_send(request("PUT", &path, &headers, list));
+        // A server may answer and close before the whole request is sent.
+        let answer = connection.try_answer();
+        answer.map_err(|error| sent.err().unwrap_or(error))
+    }
+
     /// Reloads the set files, which must answer 201.
     pub fn reload(&self) {
         let _ = self.request("POST", "/v1/sets/reload", None).expect(201);

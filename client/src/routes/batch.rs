@@ -1,15 +1,12 @@
 //! `POST /v1/{policy}/batch`: many changes in one call, each validated on its own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use couic_common::{BatchJob, BatchOutcome, Policy};
 use futures_util::{Stream, StreamExt};
 use reqwest::{Body, Method, header::CONTENT_TYPE};
 
-use crate::{Client, ClientError, ndjson};
+use crate::{Client, ClientError, ndjson, progress::Progress};
 
 /// Jobs per chunk, some 100 KiB.
 const CHUNK: usize = 1024;
@@ -69,38 +66,7 @@ impl Client {
             .request(Method::POST, url)
             .header(CONTENT_TYPE, "application/x-ndjson")
             .body(Body::wrap_stream(chunks(jobs, Arc::clone(&progress))));
-        let exchange = async {
-            let response = self.send(request).await?;
-            self.decode(response).await
-        };
-        tokio::pin!(exchange);
-        loop {
-            let seen = progress.sent.load(Ordering::Relaxed);
-            match tokio::time::timeout(self.timeout, &mut exchange).await {
-                Ok(outcome) => return outcome,
-                Err(_) if progress.moved_since(seen) => {}
-                Err(_) => {
-                    return Err(ClientError::Timeout {
-                        endpoint: self.endpoint.clone(),
-                        waited: self.timeout,
-                    });
-                }
-            }
-        }
-    }
-}
-
-/// Tells a slow daemon from a slow stream of jobs.
-#[derive(Default)]
-struct Progress {
-    sent: AtomicU64,
-    /// The caller's stream has no item ready.
-    starved: AtomicBool,
-}
-
-impl Progress {
-    fn moved_since(&self, seen: u64) -> bool {
-        self.starved.load(Ordering::Relaxed) || self.sent.load(Ordering::Relaxed) != seen
+        self.watched(request, &progress).await
     }
 }
 
@@ -110,10 +76,7 @@ fn chunks(
 ) -> impl Stream<Item = Result<bytes::Bytes, serde_json::Error>> + Send {
     let jobs = Box::pin(jobs.ready_chunks(CHUNK));
     futures_util::stream::unfold((jobs, progress), |(mut jobs, progress)| async move {
-        progress.starved.store(true, Ordering::Relaxed);
-        let chunk = jobs.next().await;
-        progress.starved.store(false, Ordering::Relaxed);
-        progress.sent.fetch_add(1, Ordering::Relaxed);
+        let chunk = progress.waiting_for(jobs.next()).await;
         chunk.map(|chunk| (ndjson::encode(&chunk), (jobs, progress)))
     })
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod clients;
 mod entries;
+mod events;
 mod list;
 mod log;
 mod notifiers;
@@ -12,5 +13,6 @@ mod stats;
 mod switch;
 
 pub use entries::{ListQuery, Release};
+pub use events::{Event, EventStream, EventsQuery};
 pub use list::EntryStream;
 pub use log::{LogPage, LogQuery};

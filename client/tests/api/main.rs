@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test says so by panicking")]
 
 mod errors;
+mod events;
 mod routes;
 mod streams;
 mod switch;

@@ -164,7 +164,7 @@ async fn sets() {
     assert_eq!(set.entries, ["10.0.0.0/8"]);
     assert!(
         client
-            .delete_set(policy, &name)
+            .delete_set(policy, &name, false)
             .await
             .unwrap()
             .reload_required

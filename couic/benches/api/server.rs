@@ -12,6 +12,7 @@ use std::{
 
 use couic::{
     api::{Api, serve},
+    events::Events,
     host::Host,
     metrics::MetricsRegistry,
     rbac::ClientStore,
@@ -176,15 +177,17 @@ pub(crate) fn child(dir: &Path) -> ExitCode {
     let firewall = Firewall::new(plane, counters, limits, Arc::new(SystemClock));
     let (firewall, sets) = (Arc::new(firewall), Arc::new(SetStore::open(dir).unwrap()));
     let confirmations = Confirmations::open(dir, Arc::clone(&firewall), Arc::clone(&sets)).unwrap();
+    let metrics = Arc::new(MetricsRegistry::new());
     let api = Arc::new(Api {
         audit: None,
+        events: Events::start(&firewall, Arc::clone(&metrics.event_streams)).unwrap(),
         panic: Arc::new(PanicSwitch::open(dir, Arc::clone(&firewall))),
         confirmations: Arc::new(confirmations),
         host: Host::new(dir, None),
         firewall,
         sets,
         clients: Arc::new(ClientStore::open(dir).unwrap()),
-        metrics: Arc::new(MetricsRegistry::new()),
+        metrics,
         notifiers: None,
         peering: None,
         health: Arc::new(|| Health::well("")),

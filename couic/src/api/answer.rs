@@ -1,12 +1,12 @@
 //! Answers of handlers, and how they become responses.
 
-use std::io;
+use std::{io, pin::Pin};
 
 use bytes::Bytes;
 use couic_common::{
     CONFIRM_ID_HEADER, CONFIRM_UNTIL_HEADER, HELD_BY_HEADER, LIFTED_HEADER, Rail, RuleOwner,
 };
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use serde::Serialize;
 use warp::{
     Reply,
@@ -22,9 +22,17 @@ pub(super) type Outcome = Result<Answer, Fault>;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
 /// The pieces of a body that is made while it is sent.
 pub(super) type Pieces = Box<dyn Iterator<Item = Bytes> + Send + Sync>;
+
+/// The same for a body that waits for what it is made of, possibly without end.
+pub(super) type Endless = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send + Sync>>;
+
+/// Marks a response with such a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Streaming;
 
 /// The answer to a request that was not refused.
 pub(super) struct Answer {
@@ -45,6 +53,7 @@ enum Payload {
     Empty,
     Whole(Vec<u8>),
     Pieces(Pieces),
+    Endless(Endless),
 }
 
 impl Answer {
@@ -72,6 +81,14 @@ impl Answer {
             lifted: Rails::default(),
             held_by: None,
             header: None,
+        }
+    }
+
+    /// A body that may have no end.
+    pub(super) fn endless(content: &'static str, body: Endless) -> Self {
+        Self {
+            body: Payload::Endless(body),
+            ..Self::whole(StatusCode::OK, content, Vec::new())
         }
     }
 
@@ -172,9 +189,16 @@ impl Answer {
                 response
             }
             Payload::Whole(body) => Response::new(body).into_response(),
-            Payload::Pieces(_) if head => Response::new(Bytes::new()).into_response(),
+            Payload::Pieces(_) | Payload::Endless(_) if head => {
+                Response::new(Bytes::new()).into_response()
+            }
             Payload::Pieces(pieces) => {
                 reply::stream(stream::unfold(Some(pieces), next_piece)).into_response()
+            }
+            Payload::Endless(body) => {
+                let mut response = reply::stream(body).into_response();
+                response.extensions_mut().insert(Streaming);
+                response
             }
         };
         *response.status_mut() = status;

@@ -38,7 +38,7 @@ pub(super) async fn run<S: Chunks>(call: Call, headers: &HeaderMap, body: Pin<&m
 }
 
 fn array(call: &Call, body: &Body) -> Outcome {
-    if body.content == Content::Other {
+    if matches!(body.content, Content::List | Content::Other) {
         let message = "a batch is application/json or application/x-ndjson: see Content-Type";
         return Err(Fault::bad_request(message));
     }
@@ -108,7 +108,7 @@ fn read_line(jobs: &mut Jobs<'_>, line: Line<'_>) {
 
 /// Finds lines in pieces of text that are cut anywhere.
 #[derive(Default)]
-struct Splitter {
+pub(super) struct Splitter {
     /// The start of an incomplete line.
     begun: Vec<u8>,
     /// Whether that line is too long, so that its rest is skipped.
@@ -116,14 +116,14 @@ struct Splitter {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line<'a> {
+pub(super) enum Line<'a> {
     Text(&'a [u8]),
     TooLong,
 }
 
 impl Splitter {
     /// Hands out every line that ends in this piece, without its end.
-    fn feed(&mut self, mut piece: &[u8], mut with: impl FnMut(Line<'_>)) {
+    pub(super) fn feed(&mut self, mut piece: &[u8], mut with: impl FnMut(Line<'_>)) {
         while let Some(end) = line_end(piece) {
             let (line, behind) = (&piece[..end], &piece[end + 1..]);
             piece = behind;
@@ -142,7 +142,7 @@ impl Splitter {
     }
 
     /// The text after the last line end.
-    fn last(&self) -> Option<Line<'_>> {
+    pub(super) fn last(&self) -> Option<Line<'_>> {
         if self.skipping {
             Some(Line::TooLong)
         } else if self.begun.is_empty() {

@@ -13,7 +13,7 @@ use crate::rbac::Identity;
 
 const MIB: usize = 1024 * 1024;
 
-/// A set file has at most 5 MiB; its lines need quotes and commas in JSON.
+/// Larger sets are sent as lists, which are not read whole.
 const LIMITS: BodyLimits = BodyLimits {
     max: 16 * MIB,
     free: 64 * 1024,
@@ -31,8 +31,12 @@ static READER: LazyLock<BodyReader> = LazyLock::new(|| BodyReader::new(LIMITS));
 pub(super) enum Content {
     Json,
     NdJson,
+    List,
     Other,
 }
+
+/// The content type of a list of networks.
+pub(super) const LIST: &str = "text/plain";
 
 impl Content {
     /// Parses `Content-Type`, ignoring parameters and case.
@@ -54,6 +58,8 @@ impl Content {
             Self::Json
         } else if kind.eq_ignore_ascii_case("application/x-ndjson") {
             Self::NdJson
+        } else if kind.eq_ignore_ascii_case(LIST) {
+            Self::List
         } else {
             Self::Other
         })
@@ -89,11 +95,15 @@ pub(super) async fn read_all<S: Chunks>(
     announced: Option<u64>,
     who: Option<&Identity>,
 ) -> Result<Bytes, Fault> {
-    let owner = BodyOwner {
+    Ok(READER.read(body, announced, owner(who)).await?)
+}
+
+/// Whose share of the memory for bodies a request takes.
+pub(super) fn owner(who: Option<&Identity>) -> BodyOwner {
+    BodyOwner {
         name: who.map(|who| who.name.to_string()).unwrap_or_default(),
         is_trusted: who.is_some_and(|who| who.group == Group::Admin),
-    };
-    Ok(READER.read(body, announced, owner).await?)
+    }
 }
 
 /// The next chunk of a body, `None` at its end.

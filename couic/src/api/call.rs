@@ -22,6 +22,8 @@ pub(super) struct Call {
     pub(super) wants_lines: bool,
     /// The format of metrics text that the client prefers.
     pub(super) exposition: Exposition,
+    /// The header `Last-Event-ID`.
+    pub(super) last_event_id: Option<String>,
     /// Seconds after which the change is undone unless it is confirmed.
     pub(super) confirm_within: Option<u64>,
 }
@@ -103,6 +105,12 @@ impl Call {
         }
     }
 
+    /// `?policy=`.
+    pub(super) fn policy_query(&self) -> Result<Option<Policy>, Fault> {
+        let parsed = self.query("policy").map(str::parse).transpose();
+        parsed.map_err(|_| Fault::bad_request("?policy= is drop or ignore"))
+    }
+
     /// Whether the request is about the claims of all clients and peers.
     ///
     /// # Errors
@@ -133,6 +141,12 @@ fn missing(what: &str) -> Fault {
 fn accepted(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::ACCEPT).iter();
     values.filter_map(|value| value.to_str().ok())
+}
+
+/// `Last-Event-ID`, which readers of event streams send after a break.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("last-event-id")?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// The format of metrics text that `Accept` prefers.

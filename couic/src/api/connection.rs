@@ -1,8 +1,10 @@
 //! One connection to the API: requests, answers and timeouts.
 
 use std::{
+    future::pending,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use couic_httpd::{Known, Standing, Watcher};
@@ -14,6 +16,7 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use tokio::{
     net::UnixStream,
+    sync::watch,
     time::{self, MissedTickBehavior},
 };
 use warp::{
@@ -23,6 +26,7 @@ use warp::{
 };
 
 use super::{
+    answer::Streaming,
     commit::OwedCommit,
     origin::UnixPeer,
     serve::ServeSettings,
@@ -48,16 +52,41 @@ fn must_linger<B>(response: &Response<B>, is_unread: bool) -> bool {
     response.headers().contains_key(header::CONNECTION) || is_unread
 }
 
+/// How long the streams' readers may take for what was sent, once streams end.
+const CUT_OFF: Duration = Duration::from_millis(250);
+
+/// What a connection hears of the service.
+pub(super) struct Turn {
+    pub(super) stopping: Watcher,
+    pub(super) standing: Standing,
+    /// True once event streams end.
+    pub(super) ended: watch::Receiver<bool>,
+}
+
+/// Resolves if the connection has a stream that has ended, and that its reader leaves unread.
+async fn cut_off(mut ended: watch::Receiver<bool>, progress: &Progress) {
+    let is_over = ended.wait_for(|ended| *ended).await.is_ok();
+    time::sleep(CUT_OFF).await;
+    if !is_over || !progress.is_streaming() {
+        pending::<()>().await;
+    }
+}
+
 /// Serves a connection until it ends, stalls, or the service stops and the current request is answered.
 pub(super) async fn serve_connection<F>(
     stream: UnixStream,
     filter: F,
     commit: Arc<OwedCommit>,
-    (stopping, standing): (Watcher, Standing),
+    turn: Turn,
     settings: ServeSettings,
 ) where
     F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
+    let Turn {
+        stopping,
+        standing,
+        ended,
+    } = turn;
     let patience = Patience::of(&settings);
     let progress = Arc::new(Progress::new());
     let peer = UnixPeer::of(&stream);
@@ -84,6 +113,7 @@ pub(super) async fn serve_connection<F>(
                 commit.owe();
             }
             if let Ok(response) = &answer {
+                progress.stream(response.extensions().get::<Streaming>().is_some());
                 progress
                     .linger
                     .store(must_linger(response, unread.load(Relaxed)), Relaxed);
@@ -96,6 +126,7 @@ pub(super) async fn serve_connection<F>(
         .max_buf_size(BUFFER)
         .serve_connection(wire, service);
     let mut connection = pin!(stopping.watch(connection));
+    let mut cut_off = pin!(cut_off(ended, &progress));
     let mut checks = time::interval(settings.head.min(settings.write) / 4);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -107,6 +138,7 @@ pub(super) async fn serve_connection<F>(
                 }
                 return;
             }
+            () = &mut cut_off => return,
             _ = checks.tick() => if let Some(stall) = progress.stalled(patience) {
                 tracing::debug!(?stall, "a connection timed out");
                 return;

@@ -27,12 +27,12 @@ use super::{
     answer::Outcome,
     auth, batch,
     body::{Body, Content, read_all},
-    call::{Call, exposition, wants_lines},
+    call::{Call, exposition, last_event_id, wants_lines},
     confirm,
     error::Fault,
     guard,
     origin::{self, UnixPeer, on_behalf},
-    scope,
+    scope, set_list,
     table::{self, Found, Run},
 };
 
@@ -131,6 +131,7 @@ async fn answer<S: Chunks>(
         wants_lines: wants_lines(headers),
         // As in Couic 1.0.
         exposition: exposition(headers, Exposition::OpenMetrics),
+        last_event_id: last_event_id(headers),
         confirm_within,
     };
     // The undo record is written to the disk first.
@@ -154,10 +155,11 @@ async fn answer<S: Chunks>(
         Run::Async(run) => run(call).await,
         // Boxed, so that the future of the other requests stays small.
         Run::Batch => Box::pin(batch::run(call, headers, body)).await,
+        Run::SetList => Box::pin(set_list::run(call, headers, body)).await,
     }
 }
 
-async fn receive<S: Chunks>(
+pub(super) async fn receive<S: Chunks>(
     headers: &HeaderMap,
     body: Pin<&mut S>,
     call: &Call,

@@ -13,7 +13,7 @@ use crate::rbac::RbacError;
 use couic_firewall::{
     confirm::ConfirmError,
     guard::GuardRefusal,
-    rules::{FirewallError, SetError, Shared},
+    rules::{ApplyError, FirewallError, SetError, Shared},
 };
 
 /// The answer to a request that was refused or failed.
@@ -233,6 +233,15 @@ impl From<SetError> for Fault {
             SetError::Io { source, .. } => {
                 Self::of_disk("reading or writing set files", &error, source)
             }
+        }
+    }
+}
+
+impl From<ApplyError> for Fault {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::File(error) => error.into(),
+            ApplyError::Rules(error) => error.into(),
         }
     }
 }

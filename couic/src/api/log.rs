@@ -38,11 +38,7 @@ pub(super) fn list(call: &Call) -> Outcome {
         tag: call.query("tag").map(list::pattern).transpose()?,
         actor: text(call, "actor")?,
         action: text(call, "action")?,
-        policy: match call.query("policy").map(str::parse) {
-            None => None,
-            Some(Ok(policy)) => Some(policy),
-            Some(Err(_)) => return Err(Fault::bad_request("?policy= is drop or ignore")),
-        },
+        policy: call.policy_query()?,
     };
     let off = || Fault::not_found("there is no audit log: [logging] audit is false");
     let files = call.api().audit.as_ref().ok_or_else(off)?;

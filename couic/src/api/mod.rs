@@ -24,6 +24,7 @@ mod connection;
 mod dispatch;
 mod entry_json;
 mod error;
+mod events;
 mod exchange;
 mod guard;
 mod health;
@@ -41,6 +42,8 @@ mod policy;
 mod routes;
 mod scope;
 mod serve;
+mod set_apply;
+mod set_list;
 mod sets;
 mod shape;
 mod socket;
@@ -63,8 +66,8 @@ pub(crate) use self::sets::reload_for_daemon;
 pub use self::socket::{ListeningSocket, SocketError, SocketPlace};
 pub(crate) use self::{auth::bearer, call::exposition};
 use crate::{
-    host::Host, logging::AuditFiles, metrics::MetricsRegistry, peering::Engine, rbac::ClientStore,
-    reporting::Notifiers,
+    events::Events, host::Host, logging::AuditFiles, metrics::MetricsRegistry, peering::Engine,
+    rbac::ClientStore, reporting::Notifiers,
 };
 use couic_firewall::{
     confirm::Confirmations,
@@ -92,6 +95,8 @@ pub struct Api {
     pub panic: Arc<PanicSwitch>,
     /// Changes that wait to be confirmed.
     pub confirmations: Arc<Confirmations>,
+    /// The last changes of rules, for those who follow them.
+    pub events: Arc<Events>,
     /// The state of the machine.
     pub host: Host,
     /// The state of the filter now. May block.

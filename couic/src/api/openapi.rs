@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the route table and the types on the wire.
 
+mod parameters;
 mod refine;
 
 use std::sync::LazyLock;
@@ -28,6 +29,9 @@ use super::{
     table::{Access, Operation, Verb},
 };
 use crate::rbac::Right;
+pub(super) use parameters::{
+    ADDRESS_OR_NETWORK, ADDRESSES, ONE_TAG, POLICY, SHORT, SOME_TAGS, TAGS,
+};
 use refine::Mistake;
 
 /// The documentation of an operation besides path, method and rights.
@@ -119,7 +123,7 @@ fn generated() -> OpenApi {
             paths = paths.path(path.pattern, item);
             let Doc { body, answer, .. } = &operation.doc;
             for shape in body.iter().chain([answer]) {
-                if let Some(of) = shape.of() {
+                for of in shape.of() {
                     (of.collect)(&mut schemas);
                 }
             }

@@ -201,6 +201,10 @@ const fn array_or_lines<T: ToSchema>() -> Shape {
     Shape::ArrayOrLines(Of::type_::<T>())
 }
 
+const fn events<T: ToSchema, U: ToSchema>() -> Shape {
+    Shape::Events(Of::type_::<T>(), Of::type_::<U>())
+}
+
 const fn json_or_metrics<T: ToSchema>() -> Shape {
     Shape::JsonOrMetrics(Of::type_::<T>())
 }

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use couic_common::{ClientName, OwnerKind, RuleKey, Tag, TagPattern};
+use couic_common::{Cidr, ClientName, OwnerKind, RuleKey, SetName, Tag, TagPattern};
 use couic_firewall::rules::ClaimRequest;
 
 use super::{
@@ -50,6 +50,37 @@ pub(super) fn add(call: &Call, rules: &[ClaimRequest], now: u64) -> Result<(), F
     }
     let room = scope.take(rules.len(), Instant::now());
     room.map_err(|wait| too_many(name, wait))
+}
+
+/// Whether the client may change this set: with its rules only, since a reload is closed to it.
+///
+/// # Errors
+/// 403.
+pub(super) fn set(call: &Call, set: &SetName, applies: bool) -> Result<(), Fault> {
+    let Some((name, scope)) = limited(call.who.as_deref()) else {
+        return Ok(());
+    };
+    let may = scope.set(set);
+    may.map_err(|refusal| refused(name, &refusal))?;
+    if !applies {
+        let message =
+            format!("the client {name} has limits, and changes sets with ?apply=true only");
+        return Err(Fault::forbidden(Some("apply"), message));
+    }
+    Ok(())
+}
+
+/// Whether a set of the client may have these entries.
+///
+/// # Errors
+/// 403 that names one.
+pub(super) fn entries(call: &Call, entries: &[Cidr]) -> Result<(), Fault> {
+    let Some((name, scope)) = limited(call.who.as_deref()) else {
+        return Ok(());
+    };
+    let mut entries = entries.iter();
+    let may = entries.try_for_each(|cidr| scope.width(*cidr));
+    may.map_err(|refusal| refused(name, &refusal))
 }
 
 /// Whether the client may release the claim with this tag or, if that is None, all of its claims.

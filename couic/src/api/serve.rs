@@ -16,7 +16,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Api, commit::OwedCommit, connection::serve_connection, routes};
+use super::{
+    Api,
+    commit::OwedCommit,
+    connection::{Turn, serve_connection},
+    routes,
+};
 
 /// The answer to a connection beyond the limit.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -88,7 +93,14 @@ pub async fn serve_with(
 ) -> ServeSummary {
     let firewall = Arc::clone(&api.firewall);
     let counts = Arc::clone(&api.metrics.api_connections);
+    let events = Arc::clone(&api.events);
     let filter = routes(api);
+    let ended = events.ended();
+    let shutdown = async move {
+        shutdown.await;
+        // They have no end of their own.
+        events.end();
+    };
     let acceptor = Acceptor {
         name: "the API",
         shares: Shares {
@@ -107,7 +119,11 @@ pub async fn serve_with(
             stream,
             filter.clone(),
             commit,
-            (stopping, standing),
+            Turn {
+                stopping,
+                standing,
+                ended: ended.clone(),
+            },
             settings,
         )
     };

@@ -1,11 +1,14 @@
 //! Set files, and loading them.
 //!
-//! Creating, replacing and deleting a set touches its file only; the rules follow at the next reload. All of this waits
-//! for the disk, so it runs on blocking threads.
+//! Creating, replacing and deleting a set touches its file only, and the rules follow at the next reload; with `?apply=true`
+//! they change together (`set_apply`). All of this waits for the disk, so it runs on blocking threads.
 
 use std::sync::Arc;
 
-use couic_common::{Cidr, Policy, ReloadStatus, RuleKey, SetBody, SetDeleted, SetName, SetUpdate};
+use couic_common::{
+    Cidr, Policy, ReloadStatus, RuleKey, SetBody, SetDeleted, SetName, SetUpdate, SetWritten,
+};
+use warp::http::StatusCode;
 
 use super::{
     Api,
@@ -15,12 +18,15 @@ use super::{
     confirm,
     error::Fault,
     guard::{self, Asked},
+    scope,
+    set_apply::{self, Wanted},
+    set_list::{self, List},
     validate::Defects,
 };
 use couic_firewall::{
     confirm::{Change, ChangeSession, ConfirmError, FileChange, SetChange, Ticket},
     guard::{Change as Judged, Guard, GuardCheck, GuardReason, GuardRefusal, Rails, RefusedEntry},
-    rules::{Actor, ClaimScope, SetChange as SetCounts, SetEntries, SetError, SetStore},
+    rules::{Actor, ClaimScope, Expected, SetChange as SetCounts, SetEntries, SetError, SetStore},
 };
 
 /// `GET /v1/sets/{policy}`.
@@ -55,8 +61,18 @@ pub(super) fn create(call: &Call, body: &Body) -> Outcome {
     let (Ok(name), (entries, lifted)) = (name, entries?) else {
         return Err(Fault::invalid("name", "the name cannot be used"));
     };
+    if call.flag("apply")? {
+        let wanted = Wanted {
+            policy,
+            set: name,
+            entries: Some(entries),
+            expected: Expected::Missing,
+            notes: Vec::new(),
+        };
+        return Ok(applied(call, wanted)?.over(lifted));
+    }
     let work = |sets: &SetStore| sets.create(policy, &name, &entries).map(drop);
-    let ticket = change_file(call, policy, &name, Some(&entries), work)?;
+    let ((), ticket) = change_file(call, policy, &name, Some(&entries), work)?;
     audit("set_created", "created", policy, &name, entries.len());
     let answer = Answer::created(&set_body(&name, &entries))?;
     Ok(answer.confirmable(ticket).over(lifted))
@@ -80,19 +96,118 @@ pub(super) fn replace(call: &Call, body: &Body) -> Outcome {
         force,
         guard: guard.as_ref(),
     };
+    scope::rails(call, asked)?;
     let (entries, lifted) = validated(call, policy, &entries, asked, defects)?;
+    scope::entries(call, &entries)?;
+    if call.flag("apply")? {
+        let wanted = Wanted {
+            policy,
+            set: name.clone(),
+            entries: Some(entries),
+            expected: Expected::There,
+            notes: Vec::new(),
+        };
+        return Ok(applied(call, wanted)?.over(lifted));
+    }
     let work = |sets: &SetStore| sets.replace(policy, name, &entries).map(drop);
-    let ticket = change_file(call, policy, name, Some(&entries), work)?;
+    let ((), ticket) = change_file(call, policy, name, Some(&entries), work)?;
     audit("set_replaced", "replaced", policy, name, entries.len());
     let answer = Answer::ok(&set_body(name, &entries))?;
     Ok(answer.confirmable(ticket).over(lifted))
 }
 
+/// `PUT /v1/sets/{policy}/{set}` with a list.
+pub(super) fn put_list(call: &Call, List { lines, is_cut }: List) -> Outcome {
+    let (policy, name) = (call.policy()?, call.set()?);
+    let (query, expected) = (guard::in_query(call)?, set_list::expected(call)?);
+    let asked = Asked::from(&query);
+    scope::rails(call, asked)?;
+    if lines.is_suspect() {
+        return Err(set_list::empty(policy, name));
+    }
+    let entries = lines.finish();
+    call.api().sets.check_count(policy, name, entries.len())?;
+    scope::entries(call, &entries)?;
+    let lifted = judged(call, policy, &entries, asked)?;
+    let note = || {
+        format!(
+            "sets/{policy}/{name}.couic is of a list that does not end with a line end: if it was downloaded, it may be cut off"
+        )
+    };
+    let notes = is_cut.then(note).into_iter().collect();
+    if call.flag("apply")? {
+        let wanted = Wanted {
+            policy,
+            set: name.clone(),
+            entries: Some(entries),
+            expected,
+            notes,
+        };
+        return Ok(applied(call, wanted)?.over(lifted));
+    }
+    let work = |sets: &SetStore| {
+        let was_there = sets.check_there(policy, name, expected)?;
+        Ok((was_there, sets.put(policy, name, &entries)?))
+    };
+    let ((was_there, summary), ticket) = change_file(call, policy, name, Some(&entries), work)?;
+    let (action, verb) = if was_there {
+        ("set_replaced", "replaced")
+    } else {
+        ("set_created", "created")
+    };
+    audit(action, verb, policy, name, entries.len());
+    let written = SetWritten {
+        name: summary.name,
+        entry_count: summary.entry_count,
+        file_size: summary.file_size,
+        applied: false,
+        added: 0,
+        removed: 0,
+        refused_count: 0,
+        refused: Vec::new(),
+        notes,
+    };
+    let answer = Answer::json(status(was_there), &written)?;
+    Ok(answer.confirmable(ticket).over(lifted))
+}
+
+/// Applies a set, and answers.
+fn applied(call: &Call, wanted: Wanted) -> Outcome {
+    let applied = set_apply::apply(call, wanted)?;
+    let answer = Answer::json(status(applied.was_there), &applied.written())?;
+    Ok(answer.confirmable(applied.ticket))
+}
+
+const fn status(was_there: bool) -> StatusCode {
+    if was_there {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    }
+}
+
 /// `DELETE /v1/sets/{policy}/{set}`.
 pub(super) fn delete(call: &Call) -> Outcome {
     let (policy, name) = (call.policy()?, call.set()?);
+    let apply = call.flag("apply")?;
+    scope::set(call, name, apply)?;
+    if apply {
+        let wanted = Wanted {
+            policy,
+            set: name.clone(),
+            entries: None,
+            expected: Expected::Either,
+            notes: Vec::new(),
+        };
+        let ticket = set_apply::apply(call, wanted)?.ticket;
+        let deleted = SetDeleted {
+            deleted: true,
+            reload_required: false,
+        };
+        return Ok(Answer::ok(&deleted)?.confirmable(ticket));
+    }
     let work = |sets: &SetStore| sets.delete(policy, name);
-    let ticket = change_file(call, policy, name, None, work)?;
+    let ((), ticket) = change_file(call, policy, name, None, work)?;
     audit("set_deleted", "deleted", policy, name, 0);
     let deleted = SetDeleted {
         deleted: true,
@@ -102,13 +217,13 @@ pub(super) fn delete(call: &Call) -> Outcome {
 }
 
 /// Changes a set's file, whose entries will be `after`; confirmable if the request asks for that.
-fn change_file(
+fn change_file<T>(
     call: &Call,
     policy: Policy,
     set: &SetName,
     after: Option<&[Cidr]>,
-    work: impl FnOnce(&SetStore) -> Result<(), SetError>,
-) -> Result<Option<Ticket>, Fault> {
+    work: impl FnOnce(&SetStore) -> Result<T, SetError>,
+) -> Result<(T, Option<Ticket>), Fault> {
     let sets = &call.api().sets;
     let _one_at_a_time = sets.turn();
     let verb = if after.is_some() { "write" } else { "delete" };
@@ -123,8 +238,8 @@ fn change_file(
             after: after.map(SetStore::text_of),
         })])
     };
-    change.make(plan, || work(sets))?;
-    Ok(change.finish())
+    let done = change.make(plan, || work(sets))?;
+    Ok((done, change.finish()))
 }
 
 /// `POST /v1/sets/reload`.
@@ -195,7 +310,7 @@ fn put_in_force(
 }
 
 /// The error of a reload after which a drop would cut off what the host needs.
-fn exposed(refusal: &GuardRefusal) -> Fault {
+pub(super) fn exposed(refusal: &GuardRefusal) -> Fault {
     let rail = refusal.reason.rail();
     let GuardReason::Exposed(_, addr, role) = &refusal.reason else {
         return refusal.clone().into();
@@ -236,7 +351,7 @@ fn validated(
     asked: Asked<'_>,
     mut defects: Defects,
 ) -> Result<(Vec<Cidr>, Rails), Fault> {
-    let check = guard::check(call, asked);
+    let check = rails(call, asked)?;
     let mut over = Rails::default();
     let mut networks = Vec::with_capacity(entries.len());
     for (index, text) in entries.iter().enumerate() {
@@ -244,7 +359,8 @@ fn validated(
         match text.parse::<Cidr>() {
             Err(error) => defects.invalid(field(), error.to_string()),
             Ok(cidr) => {
-                match passes(call, check.as_ref(), RuleKey::new(policy, cidr), text) {
+                let rule = RuleKey::new(policy, cidr);
+                match passes(call, check.as_ref(), rule, Some(text)) {
                     Ok(lifted) => over = over.with(lifted),
                     Err(fault) => {
                         let message = fault.body.message.clone();
@@ -264,17 +380,39 @@ fn validated(
     Ok((networks, over))
 }
 
+/// The guard rails that refuse a whole request. If a set is applied, those for set files hold anyway, which leave entries out;
+/// a request that names some is refused by these.
+fn rails<'a>(call: &'a Call, asked: Asked<'_>) -> Result<Option<GuardCheck<'a>>, Fault> {
+    let leaves_out = call.flag("apply")? && asked.guard.is_none();
+    Ok(if leaves_out {
+        None
+    } else {
+        guard::check(call, asked)
+    })
+}
+
+/// Asks the guard rails about every entry of a list. Returns those that a forced one goes over.
+fn judged(call: &Call, policy: Policy, entries: &[Cidr], asked: Asked<'_>) -> Result<Rails, Fault> {
+    let check = rails(call, asked)?;
+    let mut over = Rails::default();
+    for cidr in entries.iter().filter(|_| check.is_some()) {
+        let rule = RuleKey::new(policy, *cidr);
+        over = over.with(passes(call, check.as_ref(), rule, None)?);
+    }
+    Ok(over)
+}
+
 /// Asks the guard rails about an entry. It comes into force at a reload, which asks again.
 fn passes(
     call: &Call,
     check: Option<&GuardCheck<'_>>,
     key: RuleKey,
-    text: &str,
+    text: Option<&str>,
 ) -> Result<Rails, Fault> {
     // No set is called so, so that no claim is taken for this one's.
     let actor = Actor::Expiry;
     let change = Judged::Add(key, &ClaimScope::OWN, &actor, 0);
-    guard::judge(call, check, &[change], Some(text)).map(|(_, lifted)| lifted)
+    guard::judge(call, check, &[change], text).map(|(_, lifted)| lifted)
 }
 
 fn set_body(name: &SetName, entries: &[Cidr]) -> SetBody {

@@ -6,14 +6,17 @@ use utoipa::{
         ContentBuilder, Ref, RefOr, Required, ResponseBuilder, Schema,
         path::{Parameter, ParameterBuilder, ParameterIn},
         request_body::{RequestBody, RequestBodyBuilder},
-        schema::{ArrayBuilder, ObjectBuilder, Type},
+        schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type},
     },
 };
 use warp::http::StatusCode;
 
 use couic_httpd::Exposition;
 
-use super::answer::{JSON, NDJSON};
+use super::{
+    answer::{EVENT_STREAM, JSON, NDJSON},
+    body::LIST,
+};
 
 /// A query parameter.
 pub(super) struct Query {
@@ -38,8 +41,14 @@ pub(super) enum Shape {
     Array(Of),
     /// A JSON array, or the same items as NDJSON.
     ArrayOrLines(Of),
+    /// JSON, or a list of networks as text.
+    JsonOrList(Of),
+    /// JSON of one kind or the other, as the request asks.
+    Either(Of, Of),
     /// JSON, or text for Prometheus.
     JsonOrMetrics(Of),
+    /// Server-sent events: data are JSON of the one type, those of events with a type of their own of the other.
+    Events(Of, Of),
     /// This document.
     OpenApi,
 }
@@ -123,13 +132,17 @@ impl Query {
 }
 
 impl Shape {
-    pub(super) fn of(self) -> Option<Of> {
-        match self {
-            Self::Empty | Self::OpenApi => None,
-            Self::Json(of) | Self::Array(of) | Self::ArrayOrLines(of) | Self::JsonOrMetrics(of) => {
-                Some(of)
-            }
-        }
+    pub(super) fn of(self) -> impl Iterator<Item = Of> {
+        let (one, other) = match self {
+            Self::Empty | Self::OpenApi => (None, None),
+            Self::Json(of)
+            | Self::Array(of)
+            | Self::ArrayOrLines(of)
+            | Self::JsonOrList(of)
+            | Self::JsonOrMetrics(of) => (Some(of), None),
+            Self::Either(one, other) | Self::Events(one, other) => (Some(one), Some(other)),
+        };
+        one.into_iter().chain(other)
     }
 
     /// Content types with their schemas.
@@ -145,11 +158,19 @@ impl Shape {
             Self::Json(of) => vec![(JSON, of.reference())],
             Self::Array(of) => vec![(JSON, array(of))],
             Self::ArrayOrLines(of) => vec![(JSON, array(of)), (NDJSON, of.reference())],
+            Self::JsonOrList(of) => vec![(JSON, of.reference()), (LIST, text())],
+            Self::Either(one, other) => {
+                let both = OneOfBuilder::new()
+                    .item(one.reference())
+                    .item(other.reference());
+                vec![(JSON, RefOr::T(Schema::OneOf(both.build())))]
+            }
             Self::JsonOrMetrics(of) => vec![
                 (JSON, of.reference()),
                 (Exposition::OpenMetrics.content_type(), text()),
                 (Exposition::Text.content_type(), text()),
             ],
+            Self::Events(..) => vec![(EVENT_STREAM, text())],
             Self::OpenApi => {
                 let object = ObjectBuilder::new().schema_type(Type::Object).build();
                 vec![(JSON, RefOr::T(Schema::Object(object)))]

@@ -74,6 +74,8 @@ pub(super) enum Run {
     Async(fn(Call) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
     /// While the body is received.
     Batch,
+    /// With the body, on a blocking thread; a list is read while it is received.
+    SetList,
 }
 
 impl Verb {

@@ -45,6 +45,8 @@ pub(super) struct Progress {
     write_blocked: AtomicBool,
     /// Whether a request had a valid token.
     is_known: AtomicBool,
+    /// Whether the answer that is sent is made while it is, possibly without end.
+    is_streaming: AtomicBool,
     /// Whether the client may still be sending a body that is not read.
     pub(super) linger: AtomicBool,
 }
@@ -93,6 +95,7 @@ impl Progress {
             phase: AtomicU8::new(IDLE),
             write_blocked: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
+            is_streaming: AtomicBool::new(false),
             linger: AtomicBool::new(false),
         }
     }
@@ -110,6 +113,16 @@ impl Progress {
     pub(super) fn end(&self, had_token: bool) -> bool {
         self.phase.store(IDLE, Relaxed);
         self.is_known.fetch_or(had_token, Relaxed) || had_token
+    }
+
+    /// Says whether the answer is a stream.
+    pub(super) fn stream(&self, is_streaming: bool) {
+        self.is_streaming.store(is_streaming, Relaxed);
+    }
+
+    /// Until the next answer.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.is_streaming.load(Relaxed)
     }
 
     fn is_working(&self) -> bool {
@@ -260,7 +273,7 @@ impl Write for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.dry || self.progress.is_working() {
+        if self.dry || self.progress.is_working() || self.progress.is_streaming() {
             return self.drain(cx);
         }
         // hyper continues with the next request, and flushes again after it.

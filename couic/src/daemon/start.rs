@@ -25,6 +25,7 @@ use crate::{
     api::{Api, ListeningSocket},
     attach::{Attacher, WorkLock},
     config::Config,
+    events::Events,
     exporter::Exporter,
     host::Host,
     logging::{AuditFiles, ChangeLog, Log},
@@ -91,6 +92,8 @@ impl Running {
         let filter = filter_packets(privileged.attacher, &rules)?;
         let metrics = Arc::new(MetricsRegistry::new());
         let Hardening { landlock, seccomp } = privileged.hardening;
+        let events = Events::start(&rules.firewall, Arc::clone(&metrics.event_streams));
+        let events = events.map_err(StartError::system("start threads"))?;
         metrics.show_hardening(landlock.unwrap_or(0), seccomp);
         let engine = peering.as_ref().map(Peering::engine);
         let place = privileged.socket.place();
@@ -124,6 +127,7 @@ impl Running {
             notifiers,
             peering: engine,
             audit: audit_files(config),
+            events,
             panic: panic_and_confirm.panic,
             confirmations: panic_and_confirm.confirmations,
             host: Host::new(&config.working_dir, Some(&config.logging.dir)),

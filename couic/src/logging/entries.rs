@@ -170,7 +170,7 @@ pub(super) fn entry_of(event: &RuleEvent) -> AuditEntry {
     }
 }
 
-pub(super) fn actor_of(by: &Actor) -> AuditActor {
+pub(crate) fn actor_of(by: &Actor) -> AuditActor {
     let (kind, name) = actor(by);
     AuditActor {
         kind,

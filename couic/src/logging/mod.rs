@@ -40,6 +40,7 @@ use tracing_subscriber::{
 };
 
 pub use changes::ChangeLog;
+pub(crate) use entries::actor_of;
 pub use flood::changes_summed_up;
 use live::{Lines, Live};
 use outlet::{Outlet, lost_message};

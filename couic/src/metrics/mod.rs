@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use couic_httpd::{ConnectionCounts, Family, Kind};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
-use crate::logging::changes_summed_up;
+use crate::{events::StreamCounts, logging::changes_summed_up};
 pub use figures::Figures;
 pub use notifiers::ReportingFigures;
 use process::ProcessFigures;
@@ -37,6 +37,8 @@ pub struct MetricsRegistry {
     pub(crate) api_connections: Arc<ConnectionCounts>,
     /// Those of the listener for metrics.
     pub(crate) scrape_connections: Arc<ConnectionCounts>,
+    /// The event streams.
+    pub event_streams: Arc<StreamCounts>,
 }
 
 impl std::fmt::Debug for MetricsRegistry {
@@ -70,6 +72,7 @@ impl MetricsRegistry {
             process: ProcessFigures::since_now(),
             api_connections: Arc::default(),
             scrape_connections: Arc::default(),
+            event_streams: Arc::default(),
         }
     }
 
@@ -110,6 +113,7 @@ impl MetricsRegistry {
                 ("metrics", &self.scrape_connections),
             ],
         ));
+        families.extend(self.event_streams.families());
         families.extend(figures.families());
         families.extend(self.process.families());
         sorted(families)

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use couic_common::{Cidr, ClientLimits, Policy, Tag, TagPattern, UNTAGGED, time_left};
+use couic_common::{
+    Cidr, ClientLimits, Policy, SetName, Tag, TagPattern, UNTAGGED, glob_matches, time_left,
+};
 use couic_firewall::rules::ClaimRequest;
 use parking_lot::Mutex;
 
@@ -48,6 +50,14 @@ pub enum Refusal {
         /// The shortest prefix length that it may add.
         widest: u8,
     },
+    /// Another set, or any.
+    #[error("{}", MaySets(allowed, set))]
+    Set {
+        /// Its patterns.
+        allowed: Vec<String>,
+        /// The set.
+        set: SetName,
+    },
     /// Never expires, or too late.
     #[error("may add rules for {} at most: {}", time_left(*longest), Lasts(*lasts))]
     Time {
@@ -63,6 +73,19 @@ struct Tagged<'a>(Option<&'a str>);
 impl std::fmt::Display for Tagged<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.unwrap_or("without a tag"))
+    }
+}
+
+struct MaySets<'a>(&'a [String], &'a SetName);
+
+impl std::fmt::Display for MaySets<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(allowed, set) = self;
+        if allowed.is_empty() {
+            return f.write_str("has limits, and may change no set");
+        }
+        let allowed = allowed.join(", ");
+        write!(f, "may change the sets {allowed} only, not {set}")
     }
 }
 
@@ -85,6 +108,7 @@ impl Refusal {
             Self::Policy { .. } => "policy",
             Self::Tag { .. } => "tag",
             Self::Width { .. } => "cidr",
+            Self::Set { .. } => "set",
             Self::Time { .. } => "expiration",
         }
     }
@@ -130,15 +154,7 @@ impl Scope {
             tag,
             expiration,
         } = rule;
-        let widest = if cidr.is_ipv4() {
-            self.limits.widest_ipv4
-        } else {
-            self.limits.widest_ipv6
-        };
-        if let Some(widest) = widest.filter(|widest| cidr.prefix() < *widest) {
-            let cidr = *cidr;
-            return Err(Refusal::Width { cidr, widest });
-        }
+        self.width(*cidr)?;
         self.tag(tag.as_ref())?;
         let Some(longest) = self.limits.longest else {
             return Ok(());
@@ -148,6 +164,37 @@ impl Scope {
             return Ok(());
         }
         Err(Refusal::Time { longest, lasts })
+    }
+
+    /// Whether a network may be added, alone or by a set.
+    ///
+    /// # Errors
+    /// [`Refusal::Width`].
+    pub fn width(&self, cidr: Cidr) -> Result<(), Refusal> {
+        let widest = if cidr.is_ipv4() {
+            self.limits.widest_ipv4
+        } else {
+            self.limits.widest_ipv6
+        };
+        match widest.filter(|widest| cidr.prefix() < *widest) {
+            Some(widest) => Err(Refusal::Width { cidr, widest }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a set may be written and deleted. No set may unless the limits name it.
+    ///
+    /// # Errors
+    /// [`Refusal::Set`].
+    pub fn set(&self, set: &SetName) -> Result<(), Refusal> {
+        let allowed = self.limits.sets.as_deref().unwrap_or_default();
+        if allowed.iter().any(|one| glob_matches(one, set.as_str())) {
+            return Ok(());
+        }
+        Err(Refusal::Set {
+            allowed: allowed.to_vec(),
+            set: set.clone(),
+        })
     }
 
     /// Whether claims with this tag may be added and released.

@@ -11,6 +11,7 @@ fn limits() -> ClientLimits {
     ClientLimits {
         policies: Some(vec![Policy::Drop]),
         tags: Some(vec!["mon-*".to_owned()]),
+        sets: None,
         widest_ipv4: Some(24),
         widest_ipv6: Some(48),
         longest: Some(7 * 86_400),
@@ -124,6 +125,29 @@ fn the_rate_fills_up_again_and_says_when() {
     assert_eq!(scope.take(0, at(1_000)), Ok(()));
 }
 
+#[test]
+fn sets_are_closed_but_for_those_that_are_named() {
+    let told = |limits: &ClientLimits, set: &str| {
+        let may = scope(limits).set(&set.parse().unwrap());
+        may.err().map(|refusal| refusal.to_string())
+    };
+    let none = "has limits, and may change no set";
+    assert_eq!(told(&limits(), "feed-tor").as_deref(), Some(none));
+    let limits = ClientLimits {
+        sets: Some(vec!["feed-*".to_owned(), "tor".to_owned()]),
+        ..limits()
+    };
+    assert_eq!(told(&limits, "feed-tor"), None);
+    assert_eq!(told(&limits, "tor"), None);
+    for other in ["Feed-tor", "feeds", "tor2", "x-feed-a"] {
+        let expected = format!("may change the sets feed-*, tor only, not {other}");
+        assert_eq!(told(&limits, other), Some(expected));
+    }
+    let scope = scope(&limits);
+    assert_eq!(scope.width("192.0.2.0/24".parse().unwrap()), Ok(()));
+    assert!(scope.width("2001:db8::/47".parse().unwrap()).is_err());
+}
+
 /// What the documentation says, word by word.
 fn oracle(limits: &ClientLimits, policy: Policy, rule: &ClaimRequest) -> bool {
     let policies = limits.policies.as_deref().unwrap_or(&Policy::ALL);
@@ -151,7 +175,7 @@ prop_compose! {
         widest_ipv6 in option::of(0_u8..=128),
         longest in option::of(1_u64..200),
     ) -> ClientLimits {
-        ClientLimits { policies, tags, widest_ipv4, widest_ipv6, longest, adds_per_minute: None, token_lifetime: None }
+        ClientLimits { policies, tags, sets: None, widest_ipv4, widest_ipv6, longest, adds_per_minute: None, token_lifetime: None }
     }
 }
 

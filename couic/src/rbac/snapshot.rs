@@ -71,6 +71,14 @@ impl Snapshot {
         }
     }
 
+    /// Whether a token with this very identity, as [`Self::authenticate`] returned it, is still accepted.
+    pub(super) fn admits(&self, who: &Arc<Identity>, at: Instant, now: u64) -> bool {
+        let is_it = |known: &Arc<Identity>| Arc::ptr_eq(known, who);
+        let lives = |former: &Former| is_it(&former.identity) && at < former.until;
+        who.expires.is_none_or(|end| now < end)
+            && (self.identities.iter().any(is_it) || self.former.iter().any(lives))
+    }
+
     /// Puts another record, with another token, in the place of that of its name. The old token is accepted until
     /// `until`; one that was replaced before is not any more. False if there is no such client.
     pub(super) fn rotate(&mut self, record: Record, until: Instant) -> bool {
@@ -218,7 +226,9 @@ mod tests {
             let found = snapshot.authenticate(&token(n), at, 0).ok();
             found.map(|identity| identity.name.clone())
         };
+        let first = Arc::clone(snapshot.authenticate(&token(1), now, 0).unwrap());
         assert!(snapshot.rotate(record(&a, 11, None), end));
+        assert!(snapshot.admits(&first, now, 0) && !snapshot.admits(&first, end, 0));
         for n in [1, 11] {
             assert_eq!(who(&snapshot, n, now), Some(a.clone()));
         }
@@ -227,6 +237,7 @@ mod tests {
         assert_eq!(who(&snapshot, 11, end), Some(a.clone()));
         // Only the last one has time left.
         assert!(snapshot.rotate(record(&a, 12, None), end));
+        assert!(!snapshot.admits(&first, now, 0));
         let accepted = [1, 11, 12].map(|n| who(&snapshot, n, now).is_some());
         assert_eq!(accepted, [false, true, true]);
         snapshot.expire(end);
@@ -247,6 +258,8 @@ mod tests {
             found.map(|who| who.name.clone())
         };
         assert_eq!(ask(&snapshot, 1, 99), Ok(name.clone()));
+        let who = Arc::clone(snapshot.authenticate(&Uuid::from_u128(1), at, 99).unwrap());
+        assert!(snapshot.admits(&who, at, 99) && !snapshot.admits(&who, at, 100));
         let expired = |ago| {
             let name = name.clone();
             Err(TokenError::Expired { name, ago })

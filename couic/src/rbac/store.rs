@@ -135,6 +135,13 @@ impl ClientStore {
             .map(Arc::clone)
     }
 
+    /// Whether the token with which this client was authenticated is still accepted at `now`: the client was neither
+    /// deleted nor given another token, and the token has not ended.
+    #[must_use]
+    pub fn admits(&self, who: &Arc<Identity>, now: u64) -> bool {
+        self.clients.read().admits(who, Instant::now(), now)
+    }
+
     /// Every client, in the order of names.
     #[must_use]
     pub fn list(&self) -> Vec<ClientInfo> {

@@ -10,6 +10,7 @@ mod clients;
 mod confirm;
 mod entries;
 mod errors;
+mod events;
 mod guard;
 mod lists;
 mod log;

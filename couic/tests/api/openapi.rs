@@ -126,5 +126,5 @@ async fn operation_ids_are_unique_and_have_responses() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count);
-    assert_eq!(count, 45);
+    assert_eq!(count, 46);
 }

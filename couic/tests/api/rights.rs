@@ -74,6 +74,7 @@ const ROWS: &[Row] = &[
     ("POST", "/v1/notifiers/n/replay", "", [Y, N, N, N, N]),
     ("POST", "/v1/notifiers/n/resume", "", [Y, N, N, N, N]),
     ("GET", "/v1/status", "", [Y, N, N, Y, N]),
+    ("GET", "/v1/events?follow=false", "", [Y, Y, Y, N, N]),
     ("GET", "/v1/log?limit=1", "", [Y, Y, Y, N, N]),
     ("GET", "/v1/panic", "", [Y, Y, Y, Y, Y]),
     ("PUT", "/v1/panic", r#"{"on":true}"#, [Y, N, N, N, N]),

@@ -57,6 +57,7 @@ async fn bad_path_variables_are_400() {
 const SERVED: &[(&str, &str)] = &[
     ("/v1/health", "GET, HEAD"),
     ("/v1/live", "GET, HEAD"),
+    ("/v1/events?follow=false", "GET, HEAD"),
     ("/v1/openapi.json", "GET, HEAD"),
     ("/v1/stats", "GET, HEAD"),
     ("/v1/stats/tags/drop", "GET, HEAD"),

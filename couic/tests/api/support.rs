@@ -11,6 +11,7 @@ use std::{
 
 use couic::{
     api::Api,
+    events::Events,
     host::Host,
     logging::AuditFiles,
     metrics::MetricsRegistry,
@@ -140,7 +141,9 @@ fn furnish(
     let confirmations = Confirmations::open(dir.path(), Arc::clone(&firewall), Arc::clone(&sets));
     let confirmations = Arc::new(confirmations.unwrap());
     let changes = Arc::clone(&confirmations);
+    let metrics = Arc::new(MetricsRegistry::new());
     let api = Arc::new(Api {
+        events: Events::start(&firewall, Arc::clone(&metrics.event_streams)).unwrap(),
         audit: Some(AuditFiles::new(dir.path())),
         panic,
         confirmations,
@@ -148,7 +151,7 @@ fn furnish(
         firewall,
         sets,
         clients: Arc::new(ClientStore::open(dir.path()).unwrap()),
-        metrics: Arc::new(MetricsRegistry::new()),
+        metrics,
         notifiers,
         peering,
         health: Arc::new(move || {

@@ -17,6 +17,8 @@ Examples:
   couicctl clients add -n fail2ban -g clientrw
   couicctl clients add -n couicmon -g clientrw --policy drop --tag 'mon-*' --widest 24,48 --longest 7d \\
     --token-file /etc/couicmon/token --owner couicmon
+  couicctl clients add -n couic-bouncer -g clientrw --policy drop --tag 'cs-*' --set 'feed-*' --widest 8,16 \\
+    --token-file /etc/couic-bouncer/token --owner couic-bouncer
 
 The token is shown, or written, this once: the daemon keeps its hash. A client with limits changes rules one by one or in
 batches; set files and guard rails are closed to it. What its limits refuse is answered with 403, too many adds with 429.")]

@@ -17,6 +17,9 @@ pub(crate) struct LimitArgs {
     /// It may add and delete rules with these tags only; * stands for any characters
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     tag: Vec<String>,
+    /// It may write, apply and delete sets of these names; * stands for any characters. Without, it may change none
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    set: Vec<String>,
     /// The widest networks that it may add: the shortest prefix of IPv4, or of IPv4 and IPv6
     #[arg(long, value_name = "V4[,V6]", value_parser = widest)]
     widest: Option<(u8, Option<u8>)>,
@@ -43,6 +46,7 @@ impl LimitArgs {
         let Self {
             policy,
             tag,
+            set,
             widest,
             longest,
             adds_per_minute,
@@ -56,6 +60,7 @@ impl LimitArgs {
         let limits = ClientLimits {
             policies: (!policy.is_empty()).then(|| policies.map(|(_, policy)| policy).collect()),
             tags: (!tag.is_empty()).then(|| tag.clone()),
+            sets: (!set.is_empty()).then(|| set.clone()),
             widest_ipv4: widest.map(|(v4, _)| v4),
             widest_ipv6: widest.and_then(|(_, v6)| v6),
             longest: longest.map(|time| time.as_secs()),

@@ -2,6 +2,7 @@
 
 mod clients;
 mod entries;
+mod events;
 mod force;
 mod limits;
 mod log;
@@ -9,6 +10,7 @@ mod notifiers;
 mod peers;
 mod sets;
 mod setup;
+mod state;
 mod stats;
 mod switch;
 mod words;
@@ -26,12 +28,14 @@ pub(crate) use entries::{
     AddArgs, DeleteArgs, EntryArgs, EntryCommand, ExportArgs, ImportArgs, Label, ListArgs, SortKey,
     Which,
 };
-pub(crate) use force::{Force, IgnoreForce, Lift, Override};
+pub(crate) use events::EventsArgs;
+pub(crate) use force::{Force, IgnoreForce, Lift, Override, SetForce};
 pub(crate) use log::LogArgs;
 pub(crate) use notifiers::NotifiersCommand;
 pub(crate) use peers::InviteArgs;
 pub(crate) use sets::{SetArg, SetSource, SetsCommand};
 pub(crate) use setup::{SetupArgs, When};
+pub(crate) use state::{ApplyArgs, DiffArgs, StateExportArgs};
 pub(crate) use stats::{StatsArgs, StatsCommand};
 pub(crate) use switch::{Confirm, ConfirmArgs, ConfirmCommand, DoctorArgs, PanicCommand};
 pub(crate) use words::suggest;
@@ -115,6 +119,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         confirm: Confirm,
     },
+    /// Print rules, sets and clients as a state file
+    #[command(after_long_help = state::EXPORT)]
+    Export(StateExportArgs),
+    /// Show how the daemon differs from a state file
+    #[command(after_long_help = state::DIFF)]
+    Diff(DiffArgs),
+    /// Make rules, sets and clients as a state file says
+    #[command(after_long_help = state::APPLY)]
+    Apply(Box<ApplyArgs>),
     /// Statistics: packets and bytes, by verdict and by tag
     #[command(args_conflicts_with_subcommands = true)]
     Stats(StatsArgs),
@@ -140,6 +153,9 @@ pub(crate) enum Command {
     #[command(after_long_help = "\
 What the token may not read is left out. Rates are those of one second. Exits with 1 if an interface is not filtered.")]
     Status,
+    /// Changes of rules as they happen: bans, renewals, expiries
+    #[command(after_long_help = events::EVENTS)]
+    Events(EventsArgs),
     /// The audit log: who changed what, from where, why
     #[command(after_long_help = log::LOG)]
     Log(LogArgs),

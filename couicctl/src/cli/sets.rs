@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use couic_common::{Policy, SetName};
+use couic_feeds::asn::Asn;
 
 use super::{Confirm, force::SetForce, policy_parser};
-use crate::{asn::Asn, complete, input::Networks};
+use crate::{complete, input::Networks};
 
 const SOURCES: &str = "\
 Examples:
@@ -17,7 +18,7 @@ Examples:
 
 Sources are combined, without duplicates. Files are read as by couicctl drop import; JSON with --field.
 --from-asn queries an online source (asn_url in couicctl.toml, RIPEstat by default) from this host.
-Rules change at the next couicctl sets reload.";
+Rules change at the next couicctl sets reload; with --apply, those of this set change at once.";
 
 /// Operations on sets.
 #[derive(Subcommand)]
@@ -44,6 +45,8 @@ pub(crate) enum SetsCommand {
         #[command(flatten)]
         source: SetSource,
         #[command(flatten)]
+        apply: Apply,
+        #[command(flatten)]
         confirm: Confirm,
         #[command(flatten)]
         force: SetForce,
@@ -56,15 +59,21 @@ pub(crate) enum SetsCommand {
         #[command(flatten)]
         source: SetSource,
         #[command(flatten)]
+        apply: Apply,
+        #[command(flatten)]
         confirm: Confirm,
         #[command(flatten)]
         force: SetForce,
     },
     /// Delete a set
-    #[command(after_long_help = "Rules change at the next couicctl sets reload.")]
+    #[command(
+        after_long_help = "Rules change at the next couicctl sets reload; with --apply, those of this set go at once."
+    )]
     Delete {
         #[command(flatten)]
         set: SetArg,
+        #[command(flatten)]
+        apply: Apply,
         #[command(flatten)]
         confirm: Confirm,
     },
@@ -87,6 +96,14 @@ pub(crate) struct SetArg {
     /// The name of the set: 1 to 48 letters, digits, _ and -
     #[arg(add = complete::sets())]
     pub(crate) name: SetName,
+}
+
+/// Whether rules change, too.
+#[derive(Args)]
+pub(crate) struct Apply {
+    /// Change file and rules of this set together, all or nothing; other sets are not looked at
+    #[arg(long = "apply")]
+    pub(crate) now: bool,
 }
 
 /// Sources of the entries of a set, at least one.

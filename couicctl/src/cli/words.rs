@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 /// Words of other programs, and what they are here.
-const WORDS: [(&[&str], &str); 10] = [
+const WORDS: [(&[&str], &str); 11] = [
     (&["list", "ls", "show", "rules"], "drop list"),
     (&["add", "block", "deny"], "ban"),
     (&["delete", "del", "rm", "remove", "unblock"], "unban"),
@@ -12,10 +12,11 @@ const WORDS: [(&[&str], &str); 10] = [
         "ignore add",
     ),
     (&["import"], "drop import"),
-    (&["export", "backup"], "drop export"),
+    (&["backup", "save", "dump"], "export"),
+    (&["restore", "plan"], "apply"),
     (&["undo"], "confirm undo"),
     (&["tokens", "users"], "clients"),
-    (&["audit", "history", "events"], "log"),
+    (&["audit", "history"], "log"),
     (&["version"], "--version"),
 ];
 

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use couic_client::ClientError;
-use couic_common::{ClientInfo, ClientName};
+use couic_common::{ClientInfo, ClientLimits, ClientName, Group};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -58,14 +58,26 @@ pub(super) fn token_of(made: &ClientInfo) -> Result<Uuid, Failure> {
     made.token.ok_or_else(missing)
 }
 
-/// What can be wrong with the file comes before the client is made; a client whose token is lost is deleted.
+/// What can be wrong with the file comes before the client is made.
 async fn add(new: &NewClient, cx: &mut Context) -> Result<(), Failure> {
     let path = new.token_file.as_deref();
     let file = path.map(|path| TokenFile::new(path, new.owner.as_deref()));
     let (file, limits) = (file.transpose()?, new.limits.limits());
-    let made = (cx.client).create_limited_client(&new.name, new.group.into(), limits.as_ref());
-    let made = made.await.map_err(|e| cx.failed(e))?;
-    let kept = if made.limits == limits {
+    let made = create(&new.name, new.group.into(), limits.as_ref(), file, cx).await?;
+    show(&made, path, cx)
+}
+
+/// A new client, with its token in the file if there is one. A client whose token is lost is deleted.
+pub(super) async fn create(
+    name: &ClientName,
+    group: Group,
+    limits: Option<&ClientLimits>,
+    file: Option<TokenFile>,
+    cx: &Context,
+) -> Result<ClientInfo, Failure> {
+    let made = cx.client.create_limited_client(name, group, limits).await;
+    let made = made.map_err(|e| cx.failed(e))?;
+    let kept = if made.limits.as_ref() == limits {
         let token = token_of(&made)?;
         file.map_or(Ok(()), |file| file.write(&format!("{token}\n")))
     } else {
@@ -74,12 +86,12 @@ async fn add(new: &NewClient, cx: &mut Context) -> Result<(), Failure> {
         ))
     };
     if let Err(failure) = kept {
-        return Err(match cx.client.delete_client(&new.name).await {
+        return Err(match cx.client.delete_client(name).await {
             Ok(()) => failure.with("the client was not created"),
-            Err(_) => failure.with(&format!("delete it: couicctl clients delete {}", new.name)),
+            Err(_) => failure.with(&format!("delete it: couicctl clients delete {name}")),
         });
     }
-    show(&made, path, cx)
+    Ok(made)
 }
 
 /// One client. If its token is in a file, it is not shown.

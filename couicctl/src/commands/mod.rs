@@ -5,6 +5,7 @@ mod clients;
 mod delete;
 mod dry_run;
 mod entries;
+mod events;
 mod export;
 mod import;
 mod interrupt;
@@ -19,6 +20,7 @@ mod peers;
 mod progress;
 mod reading;
 mod sets;
+mod state;
 mod stats;
 mod status;
 mod switch;
@@ -163,6 +165,9 @@ pub(crate) async fn run(
             let list = SetsCommand::List { policy: None };
             sets::run(command.unwrap_or(list), cx).await
         }
+        Command::Export(args) => state::export(&args, cx).await,
+        Command::Diff(args) => state::diff(&args, cx).await,
+        Command::Apply(args) => state::apply(&args, cx).await,
         Command::Metrics => stats::metrics(cx).await,
         Command::Top(args) => crate::top::run(args, cx).await,
         Command::Stats(args) => stats::run(args.spelled_out(), cx).await,
@@ -171,6 +176,7 @@ pub(crate) async fn run(
         Command::Status => return finish(status::run(cx).await, context),
         Command::Panic { command } => return finish(switch::panic(command, cx).await, context),
         Command::Confirm(args) => switch::confirm(args, cx).await,
+        Command::Events(args) => events::run(&args, cx).await,
         Command::Log(args) => log::run(&args, cx).await,
         Command::Peers { command, wait } => peers::run(command, wait, cx).await,
         Command::Notifiers { command } => {

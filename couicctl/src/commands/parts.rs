@@ -108,7 +108,8 @@ fn broken(
     if unsent > 0 {
         text += &format!("; {unsent} were not sent");
     }
-    text += "\nhint: once that is mended, import the list again: what is in force already stays as it is";
+    text +=
+        "\nhint: once that is mended, run the same again: what is in force already stays as it is";
     Some(text)
 }
 

@@ -1,19 +1,17 @@
 //! `couicctl sets`.
 
+mod write;
+
 use std::collections::BTreeSet;
 
 use couic_client::ClientError;
-use couic_common::{Cidr, Policy, ReloadStatus, SetBody, SetSummary, SetUpdate, counted};
+use couic_common::{Cidr, Policy, RefusedSetEntry, SetSummary, counted};
+use couic_feeds::asn;
 use serde_json::json;
 
-use super::{
-    Context,
-    entries::{guard_of, is_forced},
-    interrupt::watched,
-    progress::Progress,
-};
+use self::write::Write;
+use super::{Context, interrupt::watched, progress::Progress};
 use crate::{
-    asn,
     cli::{SetArg, SetSource, SetsCommand},
     failure::{Failure, print_error, print_warning},
     input, render,
@@ -24,50 +22,54 @@ pub(super) async fn run(command: SetsCommand, cx: &mut Context) -> Result<(), Fa
         SetsCommand::List { policy } => list(policy, cx).await,
         SetsCommand::Inspect { set, quiet } => inspect(&set, quiet, cx).await,
         SetsCommand::Create {
-            set, source, force, ..
+            set,
+            source,
+            apply,
+            force,
+            ..
         } => {
             let entries = collect(source, None, cx).await?;
-            let body = SetBody {
-                name: set.name.to_string(),
+            let write = Write {
+                set,
                 entries,
-                force: is_forced(&force),
-                guard: Some(guard_of(&force)),
+                apply: apply.now,
+                exists: false,
             };
-            let request = cx.client.create_set(set.policy, &body);
-            let made = watched("writing the set", SEE_LIST, request).await?;
-            made.map_err(|e| cx.failed(e))?;
-            written(&set, body.entries.len(), cx)
+            write.run(&force, cx).await
         }
         SetsCommand::Update {
-            set, source, force, ..
+            set,
+            source,
+            apply,
+            force,
+            ..
         } => {
             let SetArg { policy, name } = &set;
             let instead = format!("to delete the set: couicctl sets delete {policy} {name}");
-            let body = SetUpdate {
-                name: Some(set.name.to_string()),
-                entries: collect(source, Some(&instead), cx).await?,
-                force: is_forced(&force),
-                guard: Some(guard_of(&force)),
+            let entries = collect(source, Some(&instead), cx).await?;
+            let write = Write {
+                set,
+                entries,
+                apply: apply.now,
+                exists: true,
             };
-            let request = cx.client.replace_set(set.policy, &set.name, &body);
-            let replaced = watched("writing the set", SEE_LIST, request).await?;
-            if let Err(error) = replaced {
-                return Err(unknown(&set, error, cx).await);
-            }
-            written(&set, body.entries.len(), cx)
+            write.run(&force, cx).await
         }
-        SetsCommand::Delete { set, .. } => {
-            let deleted = cx.client.delete_set(set.policy, &set.name).await;
+        SetsCommand::Delete { set, apply, .. } => {
+            let deleted = cx.client.delete_set(set.policy, &set.name, apply.now);
+            let deleted = watched("deleting the set", SEE_LIST, deleted).await?;
             let deleted = match deleted {
                 Ok(deleted) => deleted,
                 Err(error) => return Err(unknown(&set, error, cx).await),
             };
             let SetArg { policy, name } = set;
             cx.output.show(&deleted, |out| {
-                writeln!(
-                    out,
-                    "Set {policy}/{name} deleted. Its rules stay until the next couicctl sets reload."
-                )
+                let rules = if deleted.reload_required {
+                    "Its rules stay until the next couicctl sets reload."
+                } else {
+                    "Its rules are gone."
+                };
+                writeln!(out, "Set {policy}/{name} deleted. {rules}")
             })
         }
         SetsCommand::Reload { .. } => reload(cx).await,
@@ -129,21 +131,22 @@ async fn reload(cx: &mut Context) -> Result<(), Failure> {
         return Ok(());
     }
     cx.output.flush()?;
-    print_error(&refused(&status));
+    print_error(&refused(&status.refused, status.refused.len() as u64));
     Err(Failure::Reported)
 }
 
-fn refused(status: &ReloadStatus) -> String {
-    let entries = counted(status.refused.len() as u64, "entry is", "entries are");
+/// What is not in force, of so many entries.
+fn refused(some: &[RefusedSetEntry], count: u64) -> String {
+    let entries = counted(count, "entry is", "entries are");
     let mut text = format!("{entries} NOT in force, all others are:");
-    for entry in status.refused.iter().take(SHOWN) {
+    for entry in some.iter().take(SHOWN) {
         let (policy, file, cidr, rail) = (entry.policy, &entry.file, entry.cidr, entry.rail);
         text += &format!(
             "\n  sets/{policy}/{file}: {cidr}: guard rail {rail}: {}",
             entry.message
         );
     }
-    let more = status.refused.len().saturating_sub(SHOWN);
+    let more = count.saturating_sub(SHOWN as u64);
     if more > 0 {
         text += &format!("\n  and {more} more");
     }
@@ -172,7 +175,7 @@ async fn collect(
     source: SetSource,
     instead: Option<&str>,
     cx: &Context,
-) -> Result<Vec<String>, Failure> {
+) -> Result<BTreeSet<Cidr>, Failure> {
     let hinted = |failure: Failure| match instead {
         Some(hint) => failure.hint(hint),
         None => failure,
@@ -185,24 +188,21 @@ async fn collect(
     }
     if let Some(asn) = source.from_asn {
         let _waiting = Progress::waiting("fetching the prefixes");
-        entries.extend(asn::prefixes(&cx.asn_url, asn).await?);
+        entries.extend(announced(&cx.asn_url, asn).await?);
     }
     if entries.is_empty() {
         let nothing = Failure::Usage("the input contains no CIDR, nothing was changed".to_owned());
         return Err(hinted(nothing));
     }
-    Ok(entries.iter().map(ToString::to_string).collect())
+    Ok(entries)
 }
 
-fn written(set: &SetArg, count: usize, cx: &mut Context) -> Result<(), Failure> {
-    let SetArg { policy, name } = set;
-    let value =
-        json!({"policy": policy, "name": name, "entry_count": count, "reload_required": true});
-    cx.output.show(&value, |out| {
-        let entries = counted(count as u64, "entry", "entries");
-        writeln!(
-            out,
-            "Set {policy}/{name} written, {entries}. Rules change at the next couicctl sets reload."
-        )
+async fn announced(url: &str, asn: asn::Asn) -> Result<BTreeSet<Cidr>, Failure> {
+    let agent = concat!("couicctl/", env!("CARGO_PKG_VERSION"));
+    let announced = asn::prefixes(url, asn, agent).await;
+    announced.map_err(|text| {
+        Failure::Failed(format!(
+            "{text}; nothing was changed\nhint: set another source as asn_url in couicctl.toml, or give the prefixes with --from-file"
+        ))
     })
 }

@@ -4,6 +4,7 @@
 //! [`interface`], [`files`]), facts about the daemon come from its API ([`daemon`]); for a remote daemon, only the
 //! latter. Checks that need more privileges are reported as skipped.
 
+mod beside;
 mod daemon;
 mod files;
 mod interface;
@@ -145,6 +146,7 @@ async fn look(settings: &Settings, args: &DoctorArgs, checks: &mut Vec<Check>) {
         if !checks.iter().any(|check| check.check == "clock") {
             machine::clock(checks);
         }
+        beside::all(checks);
         if !facts.has_host_status
             && let Some(installed) = &installed
         {

@@ -1,10 +1,7 @@
 //! Lists in JSON, as clouds and feeds publish them: one document, or one a line. The networks are the strings under the
 //! fields that the operator names, wherever these are; memory holds the networks alone.
 
-use std::{borrow::Cow, fmt};
-
-use couic_common::list_networks;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use couic_common::{json_strings, list_networks};
 
 use super::{Found, Network};
 use crate::failure::Failure;
@@ -16,7 +13,8 @@ const NAMED: usize = 8;
 pub(super) fn parse(name: &str, bytes: &[u8], fields: &[String]) -> Result<Vec<Network>, Failure> {
     let mut found = Found::default();
     let mut count = 0_u64;
-    let walked = walk(bytes, &mut |field, value| {
+    let walked = json_strings(bytes, &mut |place, value| {
+        let field = place.field();
         if fields.iter().any(|wanted| wanted == field) {
             count += 1;
             found.add(format_args!("{field} number {count}"), value.as_bytes());
@@ -43,7 +41,8 @@ pub(super) fn advice(bytes: &[u8]) -> Option<String> {
         return None;
     }
     let mut fields: Vec<String> = Vec::new();
-    walk(bytes, &mut |field, value| {
+    json_strings(bytes, &mut |place, value| {
+        let field = place.field();
         let is_new = fields.len() < NAMED && fields.iter().all(|known| known != field);
         if is_new && list_networks(value.as_bytes(), |_| ()).is_ok() {
             fields.push(field.to_owned());
@@ -56,97 +55,6 @@ pub(super) fn advice(bytes: &[u8]) -> Option<String> {
         let options: Vec<String> = fields.iter().map(|f| format!("--field {f}")).collect();
         format!("name the fields with the networks: {}", options.join(" "))
     })
-}
-
-/// Calls `each` with every string, and the field that it stands under.
-fn walk(bytes: &[u8], each: &mut dyn FnMut(&str, &str)) -> serde_json::Result<()> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    // Where each document ends first: a `Deserializer` that is asked whether there is more counts the lines from the start
-    // of the text each time.
-    let mut documents = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
-    let mut start = 0;
-    while let Some(document) = documents.next() {
-        document?;
-        let end = documents.byte_offset();
-        let field = "";
-        let walk = Walk {
-            field,
-            each: &mut *each,
-        };
-        let document = bytes.get(start..end).unwrap_or_default();
-        walk.deserialize(&mut serde_json::Deserializer::from_slice(document))?;
-        start = end;
-    }
-    Ok(())
-}
-
-struct Walk<'a> {
-    field: &'a str,
-    each: &'a mut dyn FnMut(&str, &str),
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        (self.each)(self.field, value);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { field, each } = self;
-        while items
-            .next_element_seed(Walk {
-                field,
-                each: &mut *each,
-            })?
-            .is_some()
-        {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let Self { each, .. } = self;
-        while let Some(field) = fields.next_key::<Cow<'de, str>>()? {
-            fields.next_value_seed(Walk {
-                field: &field,
-                each: &mut *each,
-            })?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

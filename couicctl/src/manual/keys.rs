@@ -18,7 +18,7 @@ pub(super) struct File {
 }
 
 /// All of them.
-pub(super) const FILES: [File; 3] = [
+pub(super) const FILES: [File; 4] = [
     File {
         name: "couic.toml",
         path: "/etc/couic/couic.toml",
@@ -34,6 +34,14 @@ pub(super) const FILES: [File; 3] = [
         chapters: &["couic-report", "Notifiers"],
         example: include_str!("../../../config/couic-report.toml"),
         see: "couic-report(8)",
+    },
+    File {
+        name: "couic-bouncer.toml",
+        path: "/etc/couic-bouncer/couic-bouncer.toml",
+        what: "configuration of couic-bouncer",
+        chapters: &["couic-bouncer"],
+        example: include_str!("../../../config/couic-bouncer.toml"),
+        see: "couic-bouncer(8)",
     },
     File {
         name: "couicctl.toml",

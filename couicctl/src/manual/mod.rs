@@ -20,6 +20,8 @@ use roff::{Sections, escaped};
 
 #[path = "../../../couic/src/args.rs"]
 mod couic;
+#[path = "../../../couic-bouncer/src/args.rs"]
+mod couic_bouncer;
 #[path = "../../../couic-report/src/args.rs"]
 mod couic_report;
 #[path = "../../../couicmon/src/args.rs"]
@@ -80,6 +82,30 @@ Examples:
   couicmon replay --preset nginx /var/log/nginx/access.log.1
   couicmon --check-config                                      before a start or a reload";
 
+const BOUNCER: &str = "\
+Exit codes:
+  0   success
+  1   it cannot start, or the command failed; see stderr
+  64  the configuration or an argument is invalid
+  75  it has to be started again, which systemd does
+
+Files:
+  /etc/couic-bouncer/couic-bouncer.toml   the configuration
+  /etc/couic-bouncer/couic-bouncer.d      more of it: *.toml
+  /etc/couic-bouncer/token                its token
+  /var/lib/couic-bouncer                  the last good list of each feed
+  /run/couic-bouncer/control.sock         the socket of its commands
+
+Environment:
+  COUIC_BOUNCER_LOG   the level of the log: error, warn, info, debug, trace
+  STATE_DIRECTORY     the directory of the state, set by systemd
+  HTTPS_PROXY         a proxy for feeds
+
+Examples:
+  couic-bouncer --check-config                 before a start or a reload
+  couic-bouncer feeds preview spamhaus-drop    what a list would bring
+  couic-bouncer status";
+
 /// The page of the program.
 pub(crate) fn main_page() -> Result<Vec<u8>, Failure> {
     let mut command = cli::command().disable_help_subcommand(true);
@@ -132,6 +158,14 @@ fn write_all(dir: &Path, all: bool) -> io::Result<()> {
         see,
         dir,
     )?;
+    let see = "couic(8), couicctl(1), couic-bouncer.toml(5)";
+    pages(
+        couic_bouncer::Cli::command(),
+        "8",
+        &Sections::parse(BOUNCER),
+        see,
+        dir,
+    )?;
     for file in keys::FILES {
         fs::write(dir.join(format!("{}.5", file.name)), file.page())?;
     }
@@ -147,14 +181,13 @@ fn pages(
 ) -> io::Result<()> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
+    let program = command.get_name().to_owned();
     each(&command, &mut |command| {
         let name = command.get_display_name().unwrap_or(command.get_name());
-        let program = name.split('-').next().unwrap_or(name);
-        let related = match name.contains('-') && name != "couic-report" {
-            // Of a command, first the program itself.
-            true if name.starts_with("couic-report") => format!("couic-report({section}), {see}"),
-            true => format!("{program}({section}), {see}"),
-            false => see.to_owned(),
+        // Of a command, first the program itself.
+        let related = match name.strip_prefix(&program) {
+            Some("") => see.to_owned(),
+            _ => format!("{program}({section}), {see}"),
         };
         let text = page(command, section, of_program, &related)?;
         fs::write(dir.join(format!("{name}.{section}")), text)

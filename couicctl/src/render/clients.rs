@@ -39,7 +39,7 @@ pub(crate) fn clients(clients: &[&ClientInfo], show_tokens: bool, now: u64) -> T
             name.to_string(),
             group.to_string(),
             token.map(|token| token.to_string()).unwrap_or_default(),
-            limits.as_ref().map(brief).unwrap_or_default(),
+            limits.as_ref().map(self::limits).unwrap_or_default(),
             expires.map(|end| ends(end, now)).unwrap_or_default(),
         ];
         let cells = cells
@@ -60,10 +60,11 @@ fn ends(end: u64, now: u64) -> String {
 }
 
 /// The limits of rules: `drop; mon-*; /24, /48; up to 7d; 6000 a minute`.
-fn brief(limits: &ClientLimits) -> String {
+pub(crate) fn limits(limits: &ClientLimits) -> String {
     let ClientLimits {
         policies,
         tags,
+        sets,
         widest_ipv4,
         widest_ipv6,
         longest,
@@ -74,13 +75,15 @@ fn brief(limits: &ClientLimits) -> String {
         let names: Vec<_> = policies.iter().map(|policy| policy.as_str()).collect();
         names.join(", ")
     });
-    let tags = tags
-        .as_ref()
-        .map(|tags| format!("tags {}", tags.join(", ")));
+    let patterns = |what, all: &Option<Vec<String>>| {
+        let all = all.as_ref()?;
+        Some(format!("{what} {}", all.join(", ")))
+    };
     let widest = |prefix: &Option<u8>, family| prefix.map(|len| format!("{family} /{len}"));
     let parts = [
         policies,
-        tags,
+        patterns("tags", tags),
+        patterns("sets", sets),
         widest(widest_ipv4, "IPv4"),
         widest(widest_ipv6, "IPv6"),
         longest.map(|time| format!("up to {}", time_left(time))),
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn limits_and_the_end_of_tokens_have_columns_if_there_are_some() {
-        let limits = r#"{"policies": ["drop"], "tags": ["mon-*"], "widest_ipv4": 24, "widest_ipv6": 48,
+        let limits = r#"{"policies": ["drop"], "tags": ["mon-*"], "sets": ["feed-*"], "widest_ipv4": 24, "widest_ipv6": 48,
             "longest": 604800, "adds_per_minute": 6000, "token_lifetime": 60}"#;
         let limited = ClientInfo {
             token: None,
@@ -130,7 +133,7 @@ mod tests {
         };
         let text = drawn(clients(&[&limited], true, 0));
         for expected in [
-            "drop; tags mon-*; IPv4 /24; IPv6 /48; up to 7d; 6000 adds a minute",
+            "drop; tags mon-*; sets feed-*; IPv4 /24; IPv6 /48; up to 7d; 6000 adds a minute",
             "in 1d",
         ] {
             assert!(text.contains(expected), "{text}");

@@ -17,7 +17,7 @@ mod table;
 mod terminal;
 mod wrap;
 
-pub(crate) use clients::clients;
+pub(crate) use clients::{clients, limits};
 pub(crate) use entries::{EntryTable, details, entries};
 pub(crate) use health::health;
 pub(crate) use log::audit;

@@ -130,7 +130,7 @@ fn an_import_that_breaks_says_what_was_done_and_how_to_go_on() {
     for says in [
         "502",
         "4000 of 5000 networks are done: 4 added, 2 updated, 0 unchanged, 0 failed; of the next 1000, some may be in force",
-        "import the list again",
+        "run the same again",
     ] {
         assert!(error.contains(says), "{error}");
     }

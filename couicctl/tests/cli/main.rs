@@ -8,6 +8,7 @@
 mod config;
 mod doctor;
 mod entries;
+mod events;
 mod failures;
 mod figures;
 mod guard;
@@ -17,6 +18,7 @@ mod manuals;
 mod notifiers;
 mod peers;
 mod sets;
+mod state;
 mod switch;
 mod tokens;
 mod words;

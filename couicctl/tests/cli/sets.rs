@@ -151,6 +151,99 @@ fn sets_have_guard_rails() {
     );
 }
 
+/// What the daemon answers to a list.
+fn listing() -> StandIn {
+    StandIn::unix(|seen| {
+        let refused = r#"{"policy":"drop","file":"bad.couic","cidr":"198.51.100.0/24","rail":"host","message":"it holds 198.51.100.7"}"#;
+        let line = seen.line();
+        match line.split(['?', '&']).next().unwrap() {
+            "PUT /v1/sets/drop/bad" if line.contains("exists=true") => Reply::json(
+                200,
+                format!(
+                    r#"{{"name":"bad","entry_count":3,"file_size":40,"applied":true,"added":2,"removed":1,"refused_count":1,"refused":[{refused}],"notes":["cut"]}}"#
+                ),
+            ),
+            "PUT /v1/sets/drop/bad" => {
+                let applied = line.contains("apply=true");
+                let count = seen.body.iter().filter(|b| **b == b'\n').count();
+                Reply::json(
+                    201,
+                    format!(
+                        r#"{{"name":"bad","entry_count":{count},"file_size":40,"applied":{applied},"added":{count},"removed":0}}"#
+                    ),
+                )
+            }
+            "DELETE /v1/sets/drop/bad" => {
+                assert!(line.contains("apply=true"), "{line}");
+                Reply::json(200, r#"{"deleted":true,"reload_required":false}"#)
+            }
+            other => panic!("{other}"),
+        }
+    })
+}
+
+#[test]
+fn apply_sends_a_list_and_says_what_changed() {
+    let daemon = listing();
+    let set = ["drop", "bad", "192.0.2.7", "10.0.0.0/8", "--apply"];
+    let args = [&["sets", "create"], &set[..]].concat();
+    assert_eq!(
+        couicctl(&daemon, &args).done(),
+        "Set drop/bad applied, 2 entries: 2 new, 0 gone.\n"
+    );
+    let seen = daemon.only();
+    let line = seen.line();
+    assert!(
+        line.starts_with("PUT /v1/sets/drop/bad?apply=true&exists=false&guard="),
+        "{line}"
+    );
+    assert_eq!(seen.header("content-type"), Some("text/plain"));
+    assert_eq!(seen.body, b"10.0.0.0/8\n192.0.2.7/32\n");
+    // What a guard rail keeps out of force is an error.
+    let args = [&["sets", "update"], &set[..], &["--force"]].concat();
+    let told = couicctl(&daemon, &args).failed(1);
+    for expected in [
+        "warning: cut",
+        "1 entry is NOT in force, all others are:",
+        "sets/drop/bad.couic: 198.51.100.0/24: guard rail host: it holds 198.51.100.7",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    let forced = daemon.requests()[1].line().to_owned();
+    assert!(
+        forced.contains("exists=true") && forced.ends_with("force=true"),
+        "{forced}"
+    );
+    assert_eq!(
+        couicctl(&daemon, &["sets", "delete", "drop", "bad", "--apply"]).done(),
+        "Set drop/bad deleted. Its rules are gone.\n"
+    );
+    let args = [&["sets", "create"], &set[..], &["--json"]].concat();
+    let shown = couicctl(&daemon, &args).json();
+    assert_eq!(
+        (&shown["added"], &shown["reload_required"]),
+        (&json!(2), &json!(false))
+    );
+}
+
+#[test]
+fn a_large_set_is_sent_as_a_list() {
+    let daemon = listing();
+    let list = daemon.dir.path().join("list");
+    let text: String = (0..100_001u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0000 + n)))
+        .collect();
+    fs::write(&list, text).unwrap();
+    let file = list.to_str().unwrap();
+    let args = ["sets", "create", "drop", "bad", "--from-file", file];
+    assert_eq!(
+        couicctl(&daemon, &args).done(),
+        "Set drop/bad written, 100001 entries. Rules change at the next couicctl sets reload.\n"
+    );
+    let line = daemon.only().line().to_owned();
+    assert!(!line.contains("apply"), "{line}");
+}
+
 #[test]
 fn delete_and_reload() {
     let daemon = daemon();

@@ -164,16 +164,16 @@ const HIDDEN: &str = r#"{"name":"mon","group":"clientrw","token":"00000000-0000-
 #[test]
 fn limits_are_sent_and_shown() {
     let daemon = hashing();
-    let args = "clients add -n mon -g clientrw --policy drop --tag mon-*,x --widest 24,48 --longest 7d --adds-per-minute 60 --expires 1d";
+    let args = "clients add -n mon -g clientrw --policy drop --tag mon-*,x --set feed-* --widest 24,48 --longest 7d --adds-per-minute 60 --expires 1d";
     let args: Vec<&str> = args.split(' ').collect();
     let shown = couicctl(&daemon, &args).done();
     assert_eq!(
         shown,
         format!(
-            "mon\tclientrw\t{NEW}\tdrop; tags mon-*, x; IPv4 /24; IPv6 /48; up to 7d; 60 adds a minute\n"
+            "mon\tclientrw\t{NEW}\tdrop; tags mon-*, x; sets feed-*; IPv4 /24; IPv6 /48; up to 7d; 60 adds a minute\n"
         )
     );
-    let limits = json!({"policies": ["drop"], "tags": ["mon-*", "x"], "widest_ipv4": 24, "widest_ipv6": 48,
+    let limits = json!({"policies": ["drop"], "tags": ["mon-*", "x"], "sets": ["feed-*"], "widest_ipv4": 24, "widest_ipv6": 48,
         "longest": 604_800, "adds_per_minute": 60, "token_lifetime": 86_400});
     let sent = json!({"name": "mon", "group": "clientrw", "limits": limits});
     assert_eq!(daemon.only().json(), sent);

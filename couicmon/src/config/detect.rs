@@ -8,7 +8,7 @@ use couic_detect::{
 };
 use couic_settings::Section;
 
-use super::text::{check_name, duration, networks, texts};
+use super::text::{check_name, networks, texts};
 
 /// The longest ban: a scoped token of couicmon allows no more.
 const LONGEST_BAN: Duration = Duration::from_secs(7 * 86_400);
@@ -88,7 +88,7 @@ fn jail(name: &str, mut section: Section<'_>) -> (Option<JailConfig>, bool) {
         ignore_regex,
         distinct: fine.of(distinct(&mut section)),
         rate: fine.or(rate, "1 per 1s".to_owned()),
-        ban: fine.or(duration(&mut section, "ban", LONGEST_BAN, usual), usual),
+        ban: fine.or(section.duration("ban", LONGEST_BAN, usual), usual),
         shadow: fine.of(section.bool("shadow", false)),
         tag: fine.of(tag).map(|(tag, _)| tag.to_owned()),
         cells: fine.or(cells.and_then(|cells| u32::try_from(cells).ok()), 65_536),
@@ -151,8 +151,8 @@ fn ladder(root: &mut Section<'_>) -> Option<LadderConfig> {
     let usual = LadderConfig::default();
     let mut section = root.table("ladder");
     let factor = section.float("factor", 1.0..=1_000.0, usual.factor);
-    let max = duration(&mut section, "max", LONGEST_BAN, usual.max);
-    let memory = duration(&mut section, "memory", LONGEST_MEMORY, usual.memory);
+    let max = section.duration("max", LONGEST_BAN, usual.max);
+    let memory = section.duration("memory", LONGEST_MEMORY, usual.memory);
     let entries = section.int("entries", 1_024..=16_777_216, Some(usual.entries.into()));
     section.finish();
     Some(LadderConfig {
@@ -171,12 +171,7 @@ fn widen(root: &mut Section<'_>) -> Option<Option<WidenConfig>> {
     let enabled = section.bool("enabled", there);
     let after = section.int("after", 2..=256, Some(usual.after.into()));
     let share = section.float("share", 0.01..=1.0, usual.share);
-    let memory = duration(
-        &mut section,
-        "login_memory",
-        LONGEST_MEMORY,
-        usual.login_memory,
-    );
+    let memory = section.duration("login_memory", LONGEST_MEMORY, usual.login_memory);
     section.finish();
     let widen = WidenConfig {
         after: u32::try_from(after?).ok()?,

@@ -4,7 +4,6 @@
 
 mod detect;
 mod doubts;
-mod files;
 mod presets;
 mod source;
 mod text;
@@ -21,10 +20,9 @@ use std::{
 };
 
 use couic_detect::{DetectConfig, Rules};
-use couic_settings::{Layers, Part, Section};
+use couic_settings::{Layers, Part, Section, read_parts, state_dir};
 
 pub(crate) use self::source::{ClientFrom, Proxies, SourceConfig};
-use self::text::duration;
 
 /// The default port of the metrics.
 const METRICS: &str = "127.0.0.1:2921";
@@ -73,7 +71,7 @@ impl Config {
     /// # Errors
     /// All mistakes in them, or the reason why one cannot be read.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let files = files::read(path).map_err(|why| ConfigErrors(Vec::from([why])))?;
+        let files = read_parts(path).map_err(|why| ConfigErrors(Vec::from([why])))?;
         Self::of(&files)
     }
 
@@ -123,19 +121,16 @@ impl Config {
 
 fn read(root: &mut Section<'_>) -> Option<Config> {
     let user = root.string("user");
-    let state_dir = root.path("state_dir", &state_dir());
+    let state_dir = root.path("state_dir", &state_dir("/var/lib/couicmon"));
     let control = root.path("control", "/run/couicmon/control.sock");
     let (most, usual) = (Duration::from_secs(7 * 86_400), Duration::from_secs(600));
-    let catch_up = duration(root, "catch_up", most, usual);
+    let catch_up = root.duration("catch_up", most, usual);
     let mut daemon = root.table("daemon");
     let socket = daemon.path("socket", "/var/run/couic/couic.sock");
     let token_file = daemon.path("token_file", "/etc/couicmon/token");
     daemon.finish();
-    let metrics = metrics(root);
-    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
-    let mut logging = root.table("logging");
-    let log_level = logging.one_of("level", &levels, "info");
-    logging.finish();
+    let metrics = root.metrics(METRICS);
+    let log_level = root.log_level();
     let presets = known_presets(root);
     let sources = source::read_all(root);
     let (mut detect, fine) = detect::read(root);
@@ -166,16 +161,6 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         detect: Arc::new(detect),
         shared: Vec::new(),
     })
-}
-
-/// What systemd made for the state, else the documented default.
-fn state_dir() -> String {
-    let given = std::env::var("STATE_DIRECTORY").ok();
-    let first = given.as_deref().and_then(|dirs| dirs.split(':').next());
-    first
-        .filter(|dir| dir.starts_with('/'))
-        .unwrap_or("/var/lib/couicmon")
-        .to_owned()
 }
 
 fn names(sources: &[SourceConfig]) -> Vec<String> {
@@ -217,27 +202,6 @@ fn as_written(key: &str, logins: &[&str]) -> String {
         Some(format!("login.{name}.{key}"))
     });
     login.unwrap_or_else(|| key.to_owned())
-}
-
-/// `[metrics] listen`: on the loopback only, as anyone who can connect may read it.
-fn metrics(root: &mut Section<'_>) -> Option<Option<SocketAddr>> {
-    let mut section = root.table("metrics");
-    let (text, line) = match section.string("listen") {
-        Ok(found) => found.map_or((METRICS, None), |(text, line)| (text, Some(line))),
-        Err(_) => return None,
-    };
-    let address = match (text, text.parse::<SocketAddr>()) {
-        ("off", _) => Some(None),
-        (_, Ok(address)) if address.ip().is_loopback() => Some(Some(address)),
-        _ => {
-            let message = format!(
-                "{text:?} must be \"off\", or an address of the loopback with a port, as in {METRICS:?}"
-            );
-            section.mistake(line, "listen", message)
-        }
-    };
-    section.finish();
-    address
 }
 
 /// Whether all presets that are asked for exist.

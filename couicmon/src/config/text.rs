@@ -1,35 +1,9 @@
-//! Values in the words of the configuration: durations, networks, names.
+//! Values in the words of the configuration: networks, names.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
-use couic_common::time_left;
 use couic_settings::Section;
 use ipnetwork::IpNetwork;
-
-/// A duration such as `10m`, from a second to `most`; a bare number would leave its unit open, and is refused.
-pub(super) fn duration(
-    section: &mut Section<'_>,
-    key: &'static str,
-    most: Duration,
-    default: Duration,
-) -> Option<Duration> {
-    let Some((text, line)) = section.string(key).ok()? else {
-        return Some(default);
-    };
-    match humantime::parse_duration(text) {
-        Ok(found) if found >= Duration::from_secs(1) && found <= most => Some(found),
-        Ok(_) => {
-            let most = time_left(most.as_secs());
-            let message = format!("{text:?} is not in the range from 1s to {most}");
-            section.mistake(Some(line), key, message)
-        }
-        Err(_) => {
-            let message =
-                format!("{text:?} is not a duration, as in \"90s\", \"10m\", \"1h\", \"7d\"");
-            section.mistake(Some(line), key, message)
-        }
-    }
-}
 
 /// An address, or a network; host bits are cleared.
 pub(super) fn network(text: &str) -> Option<IpNetwork> {

@@ -10,20 +10,14 @@
 //! Called before any thread is started, as Linux keeps all of this per thread.
 
 use std::{
-    fs, io, iter,
-    os::{
-        fd::AsFd,
-        unix::fs::{PermissionsExt, lchown},
-    },
+    fs, iter,
     path::{Path, PathBuf},
 };
 
 use couic_privsep::{
-    Caps, Sets, ThreadStep, files::Files, groups, hide_memory, lower_bounding, seccomp, threads,
+    ConfineError, become_program_user, confine_program, files::Files, groups, seccomp::Calls,
 };
 use couic_tail::Source;
-use nix::unistd::{User, geteuid, initgroups, setresgid, setresuid};
-use tracing::{info, warn};
 
 use crate::config::{Config, SourceConfig};
 
@@ -70,35 +64,6 @@ const CONTAINERS: &[&str] = &[
     "/var/log/containers",
 ];
 
-/// Why this process must not go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfineError {
-    /// Root without a user to become.
-    #[error(
-        "couicmon does not run as root: start it by its unit (systemctl start couicmon), or set user = \"couicmon\" in the configuration"
-    )]
-    Root,
-    /// The user does not exist, or is root.
-    #[error("the configured user {user:?} {problem}")]
-    User {
-        /// Its name.
-        user: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A system call failed.
-    #[error("cannot {doing}: {source}")]
-    Step {
-        /// What failed.
-        doing: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// A thread kept a privilege.
-    #[error("a thread has kept privileges after they were given up, which is a bug")]
-    Kept,
-}
-
 /// Which directories sources may be read from until the next start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Readable {
@@ -139,98 +104,20 @@ impl Readable {
 /// # Errors
 /// [`ConfineError`]: it must not go on then. Landlock and seccomp may be missing on old kernels, which is logged.
 pub(crate) fn confine(config: &Config, config_file: &Path) -> Result<Readable, ConfineError> {
-    become_user(config)?;
-    let nothing = ThreadStep::sets(Sets::NONE).no_new_privs();
-    nothing.here().map_err(step("give up capabilities"))?;
-    hide_memory().map_err(step("hide the memory"))?;
-    let all = threads().map_err(step("read /proc/self/task"))?;
-    if !all
-        .iter()
-        .all(|thread| thread.is_powerless() && thread.no_new_privs)
-    {
-        return Err(ConfineError::Kept);
-    }
+    const NAME: &str = "couicmon";
+    let dirs = iter::once(&*config.state_dir).chain(config.control.parent());
+    become_program_user(NAME, config.user.as_deref(), dirs)?;
     let journal = config
         .sources
         .iter()
         .any(|s| matches!(s.input, Source::Journal { .. }));
-    let landlock = enter(nothing, &files(config, config_file, journal));
-    let landlock = landlock.unwrap_or_else(|error| {
-        warn!("cannot confine couicmon to its files (Landlock): {error}; it runs without this protection");
-        false
-    });
-    let filtered = install(journal).inspect_err(|error| {
-        warn!(
-            "cannot filter system calls (seccomp): {error}; couicmon runs without this protection"
-        );
-    });
-    info!(
-        "no capabilities, no_new_privs, Landlock {}, seccomp {}",
-        if landlock { "yes" } else { "no" },
-        if filtered.is_ok() { "yes" } else { "no" }
-    );
-    let dirs = landlock.then(|| config.sources.iter().flat_map(dirs).collect());
+    let files = files(config, config_file, journal);
+    let confined = confine_program(NAME, &files, &refused(journal))?;
+    let is_bounded = confined.landlock.is_some();
     Ok(Readable {
-        dirs,
-        programs: journal || filtered.is_err() && !landlock,
+        dirs: is_bounded.then(|| config.sources.iter().flat_map(self::dirs).collect()),
+        programs: journal || !confined.seccomp && !is_bounded,
     })
-}
-
-fn step(doing: &'static str) -> impl FnOnce(io::Error) -> ConfineError {
-    move |source| ConfineError::Step { doing, source }
-}
-
-/// From root to the configured user, with all its groups: those that may read logs.
-fn become_user(config: &Config) -> Result<(), ConfineError> {
-    if !geteuid().is_root() {
-        return Ok(());
-    }
-    let name = config.user.as_ref().ok_or(ConfineError::Root)?;
-    let wrong = |problem: String| ConfineError::User {
-        user: name.clone(),
-        problem,
-    };
-    let user = match User::from_name(name) {
-        Ok(Some(user)) if user.uid.is_root() => return Err(wrong("is root".to_owned())),
-        Ok(Some(user)) => user,
-        Ok(None) => {
-            return Err(wrong(
-                "does not exist: useradd --system couicmon makes one".to_owned(),
-            ));
-        }
-        Err(error) => return Err(wrong(format!("cannot be looked up: {error}"))),
-    };
-    let given =
-        std::ffi::CString::new(name.as_bytes()).map_err(|_| wrong("is no name".to_owned()))?;
-    // What systemd makes by StateDirectory= and RuntimeDirectory=.
-    for dir in iter::once(&*config.state_dir).chain(config.control.parent()) {
-        if !dir.exists() {
-            let made = fs::create_dir(dir).and_then(|()| {
-                fs::set_permissions(dir, fs::Permissions::from_mode(0o750))?;
-                lchown(dir, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-            });
-            made.map_err(|error| wrong(format!("cannot be given {}: {error}", dir.display())))?;
-        }
-    }
-    // Before the user changes: it takes CAP_SETPCAP.
-    lower_bounding(Caps::NONE).map_err(step("empty the bounding set of capabilities"))?;
-    let switched = initgroups(&given, user.gid)
-        .and_then(|()| setresgid(user.gid, user.gid, user.gid))
-        .and_then(|()| setresuid(user.uid, user.uid, user.uid));
-    switched.map_err(|error| wrong(format!("cannot be switched to: {error}")))?;
-    info!("running as user {name} from here on");
-    Ok(())
-}
-
-fn enter(nothing: ThreadStep, files: &Files) -> io::Result<bool> {
-    let Some(domain) = files.domain()? else {
-        warn!(
-            "this kernel has no Landlock (Linux 5.13 and later, enabled by lsm= at boot): couicmon can open every file that its user can"
-        );
-        return Ok(false);
-    };
-    nothing.domain(domain.as_fd()).here()?;
-    Ok(true)
 }
 
 fn files(config: &Config, config_file: &Path, journal: bool) -> Files {
@@ -305,12 +192,12 @@ fn linked(dir: &Path) -> Vec<PathBuf> {
     dirs.filter(|dir| dir.parent().is_some()).collect()
 }
 
-fn install(journal: bool) -> io::Result<()> {
-    let mut refused = seccomp::Calls::default()
+fn refused(journal: bool) -> Calls {
+    let refused = Calls::default()
         .all(groups::KERNEL_ADMIN)
         .all(groups::CREDENTIALS);
-    if !journal {
-        refused = groups::refuse_owner_signals(refused.all(groups::EXEC).all(groups::SIGNALS));
+    match journal {
+        true => refused,
+        false => groups::refuse_owner_signals(refused.all(groups::EXEC).all(groups::SIGNALS)),
     }
-    seccomp::refuse(&refused)?.install(true)
 }

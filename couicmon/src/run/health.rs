@@ -81,7 +81,7 @@ pub(crate) fn of(service: &Service, samples: bool) -> Health {
         problems.push("no source is read any more: the log says why; systemctl restart couicmon reads them again".to_owned());
     }
     problems.extend(daemon);
-    problems.extend(service.unserved());
+    problems.extend(service.unserved.why());
     problems.extend(service.problems());
     if service.decider.last_held().is_some_and(|ago| ago < HELD) {
         problems.push(

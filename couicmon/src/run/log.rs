@@ -1,55 +1,20 @@
-//! The log: to stderr, which systemd collects; and a bound on the lines that offenders cause.
+//! The log: files that it goes to, and a bound on the lines that offenders cause.
 
 use std::{
     fs,
-    io::{self, IsTerminal as _},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use couic_common::counted;
-use couic_journald::{Prefixed, is_journal};
 use parking_lot::Mutex;
-use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing::{info, warn};
 
 /// Lines about decisions in a burst.
 const BURST: f64 = 100.0;
 
 /// Lines about decisions a second after that.
 const PER_SECOND: f64 = 10.0;
-
-/// Changes the level of the log.
-pub(crate) struct Level(Box<dyn Fn(&str) + Send + Sync>);
-
-impl Level {
-    /// Starts the log.
-    pub(crate) fn start(level: &str) -> Self {
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter(level))
-            .with_writer(Prefixed::new(io::stderr, is_journal(io::stderr())))
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(false)
-            .with_filter_reloading();
-        let handle = log.reload_handle();
-        log.init();
-        Self(Box::new(move |level| {
-            if let Err(error) = handle.reload(filter(level)) {
-                error!("the level of the log cannot be changed: {error}");
-            }
-        }))
-    }
-
-    /// From the next line on.
-    pub(crate) fn set(&self, level: &str) {
-        (self.0)(level);
-    }
-}
-
-/// `COUICMON_LOG=debug` goes before the configuration.
-fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_from_env("COUICMON_LOG").unwrap_or_else(|_| level.into())
-}
 
 /// The files that this process logs to, which must not be sources.
 pub(crate) fn own_files() -> Vec<PathBuf> {

@@ -10,7 +10,6 @@ mod health;
 mod http;
 mod late;
 mod log;
-mod notify;
 mod proxies;
 mod reload;
 mod service;
@@ -19,8 +18,10 @@ mod state;
 mod tests;
 mod watch;
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{future::ready, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
+use couic_httpd::SideListeners;
+use couic_journald::{Level, Notify};
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
@@ -29,7 +30,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::{confine::Readable, http::Listeners, log::Level, notify::Notify, service::Service};
+use self::{confine::Readable, service::Service};
 pub(crate) use self::{core::clock_ms, proxies::Judge};
 use crate::config::Config;
 use crate::local_time::offset_s;
@@ -45,7 +46,7 @@ const SAVE: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(path: &Path, config: &Config) -> ExitCode {
-    let level = Level::start(config.log_level);
+    let level = Level::start("COUICMON_LOG", config.log_level);
     let notify = Notify::find();
     let own_log = log::own_files();
     // The time zone is read now: it is out of reach once the process is confined.
@@ -77,7 +78,7 @@ fn serve(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let signals = Signals::new()?;
-        let listeners = Listeners::bind(config.metrics, &config.control).await?;
+        let listeners = SideListeners::bind(config.metrics, &config.control).await?;
         let service = Service::start(config, readable, own_log)?;
         info!(
             "couicmon {}: {}",
@@ -85,7 +86,9 @@ fn serve(
             service.summary()
         );
         let (stop, stopping) = channel(false);
-        let tasks = listeners.serve(&service, &stopping);
+        let told = Arc::clone(&service);
+        let answer = move |asker, head| ready(http::answer(&told, asker, &head));
+        let tasks = listeners.serve(answer, &service.unserved, &stopping);
         notify.ready(&service.summary());
         until_stopped(path, &service, signals, level, notify).await;
         notify.stopping();

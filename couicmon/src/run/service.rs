@@ -10,6 +10,7 @@ use std::{
 
 use couic_common::counted;
 use couic_files::ensure_dir;
+use couic_httpd::Unserved;
 use couic_inject::{Config as Client, Ignored, InjectError, Injector, Limits};
 use couic_tail::{Figures, Handle, Options, Stop, TailError, Unread};
 use parking_lot::Mutex;
@@ -65,7 +66,7 @@ pub(crate) struct Service {
     pub(crate) decider: Arc<Decider>,
     pub(super) state: Arc<State>,
     /// Why metrics are not served.
-    unserved: Mutex<Option<String>>,
+    pub(crate) unserved: Arc<Unserved>,
     pub(super) readable: Readable,
     pub(super) own_log: Vec<PathBuf>,
     pub(super) now: Mutex<Now>,
@@ -135,7 +136,7 @@ impl Service {
             core,
             decider,
             state,
-            unserved: Mutex::new(None),
+            unserved: Arc::default(),
             readable,
             own_log,
             now: Mutex::new(Now {
@@ -342,19 +343,6 @@ impl Service {
             format!("the last reload was refused, the configuration before stays in force: {why}")
         });
         now.problem.clone().into_iter().chain(refused)
-    }
-
-    /// Why metrics are not served.
-    pub(crate) fn unserved(&self) -> Option<String> {
-        self.unserved.lock().clone()
-    }
-
-    /// Takes note of why metrics are not served; whether that is news.
-    pub(crate) fn metrics_problem(&self, problem: Option<String>) -> bool {
-        let mut unserved = self.unserved.lock();
-        let is_news = unserved.is_some() != problem.is_some();
-        *unserved = problem;
-        is_news
     }
 
     /// A line for systemctl.

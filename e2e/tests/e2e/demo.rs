@@ -36,6 +36,13 @@ fn the_demo_of_couicmon_succeeds() {
 }
 
 #[test]
+fn the_demo_of_crowdsec_succeeds() {
+    if is_there("crowdsec", "-version") && is_there("cscli", "version") {
+        succeeds("demo-crowdsec");
+    }
+}
+
+#[test]
 fn the_capabilities_of_the_systemd_unit_suffice() {
     let Some(lab) = Lab::quiet() else { return };
     let unit = include_str!("../../../config/systemd/couic.service");

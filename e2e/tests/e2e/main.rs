@@ -2,10 +2,15 @@
 
 mod attach;
 mod audit;
+mod bouncer;
 mod bpffs;
+mod contract;
 mod couicmon;
 mod counters;
+mod crowdsec;
+mod declared;
 mod demo;
+mod events;
 mod expiry;
 mod fail2ban;
 mod guard;
@@ -18,6 +23,7 @@ mod old_kernel;
 mod owners;
 mod page;
 mod privileges;
+mod programs;
 mod prometheus;
 mod reporting;
 mod sets;

@@ -1,5 +1,6 @@
 //! Sets: loaded before the filter is attached, changed atomically, and without a gap.
 
+mod apply;
 mod reload;
 
 use std::{

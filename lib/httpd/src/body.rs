@@ -89,6 +89,12 @@ impl BodyReader {
         Self { limits, budget }
     }
 
+    /// No memory yet, for a body that its reader takes apart while it comes: what it keeps counts like a body.
+    #[must_use]
+    pub fn room(&self, owner: BodyOwner) -> Room {
+        Room::new(&self.budget, owner)
+    }
+
     /// Reads a body. Its memory counts against the budget until the last clone of the result is dropped.
     ///
     /// # Errors
@@ -163,14 +169,17 @@ impl AsRef<[u8]> for Whole {
 }
 
 /// The time that a whole body may take: one that trickles would hold its memory and connection for as long as it likes.
-struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     silence: Duration,
     start: Instant,
     came: u64,
 }
 
 impl Pace {
-    fn new(silence: Duration) -> Self {
+    /// From now on. The client may stall for `silence`.
+    #[must_use]
+    pub fn new(silence: Duration) -> Self {
         Self {
             silence,
             start: Instant::now(),
@@ -178,7 +187,11 @@ impl Pace {
         }
     }
 
-    async fn next_chunk<S: Chunks>(
+    /// The next chunk of the body, `None` at its end.
+    ///
+    /// # Errors
+    /// [`BodyError::Stalled`], [`BodyError::TooSlow`], [`BodyError::Broken`].
+    pub async fn next_chunk<S: Chunks>(
         &mut self,
         body: Pin<&mut S>,
     ) -> Result<Option<Bytes>, BodyError> {

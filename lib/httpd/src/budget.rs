@@ -99,7 +99,7 @@ impl Budget {
 
 /// The part of the budget that one body holds.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub struct Room {
     budget: Arc<Budget>,
     owner: BodyOwner,
     bytes: usize,
@@ -118,7 +118,7 @@ impl Room {
     ///
     /// # Errors
     /// [`BodyError::NoRoom`], [`BodyError::ShareTaken`].
-    pub(crate) async fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
+    pub async fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
         let more = bytes.saturating_sub(self.bytes);
         match self.budget.limits.wait {
             None => self.budget.take(&self.owner, more)?,

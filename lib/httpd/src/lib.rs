@@ -1,4 +1,5 @@
-//! The common base of Couic's HTTP services: the daemon's API on a Unix socket, its metrics on TCP, and couic-report.
+//! The common base of Couic's HTTP services: the daemon's API on a Unix socket, its metrics on TCP, couic-report, and what
+//! couicmon and couic-bouncer tell.
 //!
 //! Routes, requests and answers are the service's. Guarantees of this crate:
 //! - Connections are bounded in number, in all and of each source, and new ones take the places of idle ones whose clients
@@ -8,6 +9,8 @@
 //!   ([`BodyReader`]).
 //! - Metrics are valid text, whatever their labels contain ([`Family`]), in the format that a client asks for
 //!   ([`Exposition`]).
+//! - Programs beside the daemon serve metrics and health on the loopback, and the rest on a control socket for their own
+//!   user and group ([`SideListeners`]), which their commands ask ([`Ask`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,21 +45,25 @@
 //! ```
 
 mod accept;
+mod ask;
 mod body;
 mod budget;
 mod connections;
 mod exposition;
 mod metrics;
 mod places;
+mod side;
 
 pub use hyper_util::server::graceful::Watcher;
 
 pub use self::{
     accept::{Acceptor, Listener, Overload, ServeSummary},
-    body::{BodyError, BodyLimits, BodyReader, Chunks, next_chunk},
-    budget::BodyOwner,
+    ask::{Ask, AskError},
+    body::{BodyError, BodyLimits, BodyReader, Chunks, Pace, next_chunk},
+    budget::{BodyOwner, Room},
     connections::ConnectionCounts,
     exposition::Exposition,
     metrics::{Family, Kind, float, open_metrics, prometheus},
     places::{Known, Shares, Source, Standing},
+    side::{Answer, Asker, SideListeners, Unserved, json_reply, metrics_reply, told},
 };

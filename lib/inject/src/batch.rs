@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt, stream};
 use crate::{
     flight::{Flight, job},
     held::{CHUNK, Fate},
+    refusals,
     state::State,
     verdict::Verdict,
 };
@@ -92,6 +93,9 @@ fn settle(state: &State, sent: &[u64], verdict: &Verdict, outcome: &BatchOutcome
         None => counts.pace.works(),
     }
     drop(counts);
+    if verdict.refused > 0 {
+        refusals::note(state, sent, outcome);
+    }
     land(
         state,
         sent.iter().copied().zip(verdict.fates.iter().copied()),

@@ -214,6 +214,11 @@ impl Held {
         (slots.collect(), next)
     }
 
+    /// The rule at this place.
+    pub(crate) fn at(&self, place: u64) -> Option<&Slot> {
+        self.slots.get(&place).map(Box::as_ref)
+    }
+
     fn slot(&self, key: &Key) -> Option<&Slot> {
         let place = self.places.get(key)?;
         self.slots.get(place).map(Box::as_ref)

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use couic_client::{Client, ClientError};
 use ipnetwork::IpNetwork;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -16,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    Config, Figures, Ignored, InjectError, Limits, Pending, Rule,
+    Claim, Config, Figures, Ignored, InjectError, Limits, Pending, Refusal, Rule, claims,
     daemon::Daemon,
     held::Held,
     ignored, pending,
@@ -28,6 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Injector {
     state: Arc<State>,
+    daemon: Arc<Daemon>,
     limits: Limits,
     stop: watch::Sender<Option<Instant>>,
     thread: Option<JoinHandle<()>>,
@@ -47,13 +49,15 @@ impl Injector {
             .build()
             .map_err(InjectError::Thread)?;
         let shared = Arc::clone(&state);
-        let work = move || run(&runtime, &shared, &daemon, limits, stopped);
+        let asked = Arc::clone(&daemon);
+        let work = move || run(&runtime, &shared, &asked, limits, stopped);
         let thread = thread::Builder::new()
             .name("inject".to_owned())
             .spawn(work)
             .map_err(InjectError::Thread)?;
         Ok(Self {
             state,
+            daemon,
             limits,
             stop,
             thread: Some(thread),
@@ -76,6 +80,50 @@ impl Injector {
     #[must_use]
     pub fn ignored(&self) -> Option<Arc<Ignored>> {
         self.state.ignored.lock().clone()
+    }
+
+    /// Reads the claims of clients in policy `drop` whose tag this pattern means, at most so many, and hands each to
+    /// `take`: for callers that compare them with what should be there. Which client holds a claim is not told, so the tags
+    /// should be those of one client. Returns whether there were more.
+    ///
+    /// # Errors
+    /// [`ClientError`]; some may have been handed over.
+    pub async fn claims(
+        &self,
+        tag: &str,
+        most: usize,
+        take: impl FnMut(Claim) + Send,
+    ) -> Result<bool, ClientError> {
+        claims::read(&self.daemon, tag, most, take).await
+    }
+
+    /// Asks the daemon for something else, with this injector's token; once more if it refuses the token, and the file has
+    /// another one by now.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn ask<T, F>(&self, request: impl Fn(Client) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let (client, token) = self.daemon.client();
+        match request(client).await {
+            Err(error) if error.status() == Some(401) => {
+                // Only a new token is tried: the sender tells about one that is refused.
+                if !self.daemon.renew(token).unwrap_or(false) {
+                    return Err(error);
+                }
+                request(self.daemon.client().0).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The bans that the daemon refused for good since the last call, each with the reason. They are kept from the first
+    /// call on, at most [`MOST_REFUSALS`](crate::MOST_REFUSALS), and those behind are counted in [`Injector::figures`] only.
+    #[must_use]
+    pub fn take_refusals(&self) -> Vec<Refusal> {
+        self.state.refusals.lock().take()
     }
 
     /// The state at present.

@@ -35,6 +35,7 @@
 //! ```
 
 mod batch;
+mod claims;
 mod daemon;
 mod figures;
 mod flight;
@@ -42,6 +43,7 @@ mod held;
 mod ignored;
 mod injector;
 mod pending;
+mod refusals;
 mod rule;
 mod sender;
 mod state;
@@ -50,9 +52,12 @@ mod tests;
 mod told;
 mod verdict;
 
+pub use claims::Claim;
 pub use daemon::{Config, InjectError};
 pub use figures::Figures;
 pub use ignored::{Ignored, MOST_IGNORED};
 pub use injector::Injector;
 pub use pending::{Loaded, Pending};
+pub use refusals::{MOST_REFUSALS, Refusal};
 pub use rule::{Limits, Rule};
+pub use told::Told;

@@ -10,6 +10,7 @@ use crate::{
     Figures, Ignored, Limits,
     daemon::{Daemon, InjectError},
     held::Held,
+    refusals::Refusals,
     rule::{Key, NEVER, Rule, Texts, cut},
     told::Told,
 };
@@ -22,6 +23,7 @@ pub(crate) struct State {
     pub(crate) wake: Notify,
     pub(crate) counts: Mutex<Counts>,
     pub(crate) ignored: Mutex<Option<Arc<Ignored>>>,
+    pub(crate) refusals: Mutex<Refusals>,
 }
 
 /// Counters, and what is the matter.
@@ -70,6 +72,7 @@ impl State {
                 token,
             }),
             ignored: Mutex::new(None),
+            refusals: Mutex::default(),
         }
     }
 

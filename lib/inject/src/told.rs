@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 /// The shortest time from one report of a problem to the next.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// What is the matter with one of the things that an injector does.
+/// What is the matter with one of the things that a program does.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub struct Told {
     fails: &'static str,
     works: &'static str,
     problem: Option<String>,
@@ -18,7 +18,8 @@ pub(crate) struct Told {
 
 impl Told {
     /// `fails` is logged with the reason.
-    pub(crate) const fn new(fails: &'static str, works: &'static str) -> Self {
+    #[must_use]
+    pub const fn new(fails: &'static str, works: &'static str) -> Self {
         Self {
             fails,
             works,
@@ -29,7 +30,7 @@ impl Told {
     }
 
     /// It fails. Logged unless that was.
-    pub(crate) fn fails(&mut self, why: &str) {
+    pub fn fails(&mut self, why: &str) {
         // Texts for terminals have their advice on lines of their own.
         let why = why.replace("\n  ", "; ");
         if !self.is_open && self.logged.is_none_or(|at| at.elapsed() >= QUIET) {
@@ -41,14 +42,16 @@ impl Told {
     }
 
     /// It works. Logged if the problem was.
-    pub(crate) fn works(&mut self) {
+    pub fn works(&mut self) {
         self.problem = None;
         if std::mem::take(&mut self.is_open) {
             tracing::info!("{}", self.works);
         }
     }
 
-    pub(crate) fn problem(&self) -> Option<&str> {
+    /// What is the matter at present.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
 }

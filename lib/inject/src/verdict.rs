@@ -5,7 +5,7 @@ use couic_common::{BatchFailure, BatchOutcome, ErrorCode};
 use crate::{held::Fate, rule::cut};
 
 /// The longest message of a refusal that is kept, in bytes.
-const LONGEST_MESSAGE: usize = 500;
+pub(crate) const LONGEST_MESSAGE: usize = 500;
 
 /// The fates of the jobs of a batch, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Verdict {
 }
 
 /// Whether the same job may succeed later: the daemon failed, or limits how fast this client adds.
-fn is_passing(failure: &BatchFailure) -> bool {
+pub(crate) fn is_passing(failure: &BatchFailure) -> bool {
     matches!(failure.code, ErrorCode::Internal | ErrorCode::RateLimited)
 }
 

@@ -1,4 +1,5 @@
-//! Priorities for lines that a program writes to the journal of systemd, so that `journalctl -p warning` finds them.
+//! What Couic's programs have to do with systemd: lines for its journal, with priorities that `journalctl -p warning`
+//! finds ([`Prefixed`], [`Level`]), and its notifications ([`Notify`]).
 //!
 //! systemd connects the standard streams of a service to the journal and reads a priority from the first characters of
 //! each line: `<4>` is a warning (sd-daemon(3)). Elsewhere, as in a terminal or a file, lines stay as they are.
@@ -13,6 +14,12 @@
 //! # drop(subscriber);
 //! ```
 
+mod level;
+mod notify;
+
+pub use level::Level;
+pub use notify::Notify;
+
 use std::{
     env,
     io::{self, Write},
@@ -20,7 +27,7 @@ use std::{
 };
 
 use nix::sys::stat::fstat;
-use tracing::{Level, Metadata};
+use tracing::{Level as Severity, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Whether this stream is the one that systemd has connected to the journal: `JOURNAL_STREAM` names its device and
@@ -36,12 +43,12 @@ fn is_named(stream: impl AsFd, named: &str) -> bool {
 
 /// The priority of a level, as a line begins with it.
 #[must_use]
-pub const fn prefix(level: &Level) -> &'static str {
+pub const fn prefix(level: &Severity) -> &'static str {
     match *level {
-        Level::ERROR => "<3>",
-        Level::WARN => "<4>",
-        Level::INFO => "<6>",
-        Level::DEBUG | Level::TRACE => "<7>",
+        Severity::ERROR => "<3>",
+        Severity::WARN => "<4>",
+        Severity::INFO => "<6>",
+        Severity::DEBUG | Severity::TRACE => "<7>",
     }
 }
 
@@ -128,7 +135,7 @@ mod tests {
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
+            .with_max_level(Severity::TRACE)
             .with_writer(Prefixed::new(move || writer.clone(), to_journal))
             .without_time()
             .with_ansi(false)

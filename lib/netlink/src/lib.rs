@@ -1,5 +1,5 @@
 //! Network interfaces by netlink: their link layer, XDP program and driver capabilities, and notifications when one is
-//! added, removed or renamed. Requires no privilege.
+//! added, removed or renamed; the addresses of this host and its gateways. Requires no privilege.
 //!
 //! Guarantees: a malformed message of the kernel is an error, never a panic; a list that changes while it is read is read
 //! again.
@@ -14,12 +14,16 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod addresses;
 mod driver;
 mod layer;
 mod link;
 mod message;
+mod routes;
 mod socket;
 
+pub use addresses::own_addresses;
 pub use driver::runs_xdp;
 pub use layer::LinkLayer;
 pub use link::{Changes, Interface, OnInterface, interface, interfaces};
+pub use routes::default_gateways;

@@ -1,7 +1,9 @@
-//! The files that a process may open, by Landlock (Linux 5.13; rights of later kernels are used if present).
+//! The files that a process may open, and the TCP ports that it may use, by Landlock (Linux 5.13, TCP 6.7; rights of later
+//! kernels are used if present).
 //!
 //! A domain restricts opening, creating, renaming and removing from then on. Open descriptors stay open, and stat(2),
-//! chmod(2) and the like are not covered: they are subject to the owner and mode of a file only.
+//! chmod(2) and the like are not covered: they are subject to the owner and mode of a file only. Of the network, TCP is
+//! covered: UDP, which asks for names, and Unix sockets are not.
 
 use std::{
     io,
@@ -10,20 +12,30 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
 };
 
-/// The rights that are handled: those of later versions concern no files.
+/// The rights that are handled: those of later versions concern neither files nor TCP.
 const KNOWN: ABI = ABI::V5;
 
-/// The files that may be opened; all others may not.
+/// The files that may be opened; all others may not. Ports are free unless [`Files::tcp`] names some.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
     remove: Vec<PathBuf>,
     execute: Vec<PathBuf>,
+    tcp: Option<Ports>,
+}
+
+/// TCP ports.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// Those of other machines, and of this one, that may be connected to.
+    pub connect: Vec<u16>,
+    /// Those that may be listened on.
+    pub listen: Vec<u16>,
 }
 
 impl Files {
@@ -55,17 +67,29 @@ impl Files {
         self
     }
 
+    /// Allows these ports of TCP, and no others.
+    #[must_use]
+    pub fn tcp(mut self, ports: Ports) -> Self {
+        self.tcp = Some(ports);
+        self
+    }
+
     /// The rules, for [`ThreadStep::domain`](crate::ThreadStep::domain). Missing paths are skipped: a rule refers to an
     /// inode, not to a name. `None` if this kernel has no Landlock.
     ///
     /// # Errors
     /// Those of the system calls.
     pub fn domain(&self) -> io::Result<Option<Domain>> {
-        let created = Ruleset::default()
+        let mut ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(KNOWN))
-            .and_then(Ruleset::create)
             .map_err(io::Error::other)?;
+        if self.tcp.is_some() {
+            ruleset = ruleset
+                .handle_access(AccessNet::from_all(KNOWN))
+                .map_err(io::Error::other)?;
+        }
+        let created = ruleset.create().map_err(io::Error::other)?;
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         let kinds = [
             (&self.read, read),
@@ -73,7 +97,7 @@ impl Files {
             (&self.remove, AccessFs::ReadDir | AccessFs::RemoveFile),
             (&self.execute, read | AccessFs::Execute),
         ];
-        let mut created = created;
+        let mut created = ports(created, self.tcp.as_ref())?;
         for (paths, rights) in kinds {
             for path in paths {
                 if let Some(rule) = rule(path, rights) {
@@ -84,6 +108,22 @@ impl Files {
         let rules: Option<OwnedFd> = created.into();
         Ok(rules.map(|rules| Domain { rules }))
     }
+}
+
+fn ports(mut created: RulesetCreated, ports: Option<&Ports>) -> io::Result<RulesetCreated> {
+    let kinds = ports.into_iter().flat_map(|ports| {
+        [
+            (&ports.connect, AccessNet::ConnectTcp),
+            (&ports.listen, AccessNet::BindTcp),
+        ]
+    });
+    for (ports, right) in kinds {
+        for &port in ports {
+            let rule = NetPort::new(port, right);
+            created = created.add_rule(rule).map_err(io::Error::other)?;
+        }
+    }
+    Ok(created)
 }
 
 fn rule(path: &Path, rights: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> {
@@ -128,3 +168,6 @@ pub fn version() -> i64 {
     };
     version.max(0)
 }
+
+/// The version from which on TCP ports are covered.
+pub const TCP_SINCE: i64 = 4;

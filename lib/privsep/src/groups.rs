@@ -470,3 +470,10 @@ pub fn refuse_owner_signals(calls: Calls) -> Calls {
         calls.when(libc::SYS_ioctl, &[Arg::is(1, request)])
     })
 }
+
+/// Adds the making of sockets of other families than these: `AF_UNIX`, `AF_INET` …
+#[must_use]
+pub fn refuse_families_but(calls: Calls, families: &[u32]) -> Calls {
+    let others: Vec<Arg> = families.iter().map(|one| Arg::is_not(0, *one)).collect();
+    calls.when(libc::SYS_socket, &others)
+}

@@ -47,7 +47,10 @@ pub use configured_user::become_configured_user;
 pub use drop::{Hardening, drop_privileges};
 pub use error::PrivilegeError;
 pub use needed::check_capabilities;
-pub use roles::attacher::confine_attacher;
+pub use roles::{
+    attacher::confine_attacher,
+    program::{ConfineError, Confined, become_program_user, confine_program},
+};
 pub use signals::{end_with_parent, ignore_signals, ignore_stray_signals, stray_signals};
 pub use status::{ThreadStatus, threads, threads_of};
 pub use user::{hide_memory, lower, make_ambient, switch_user};

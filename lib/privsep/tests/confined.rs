@@ -2,12 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first error")]
 
-use std::{env, fs, io, os::fd::AsFd, path::Path, process::Command, sync::mpsc, thread};
+use std::{
+    env, fs, io,
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::{fd::AsFd, unix::net::UnixDatagram},
+    path::Path,
+    process::Command,
+    sync::mpsc,
+    thread,
+};
 
 use couic_privsep::{
     CAP_BPF, CAP_NET_ADMIN, Caps, Sets, ThreadStatus, ThreadStep,
-    files::{self, Files},
-    groups::{CREDENTIALS, EXEC, KERNEL_ADMIN, SIGNALS},
+    files::{self, Files, Ports},
+    groups::{CREDENTIALS, EXEC, KERNEL_ADMIN, SIGNALS, refuse_families_but},
     hide_memory, lower, lower_bounding,
     seccomp::{self, Arg, Calls},
     sets, switch_user, threads,
@@ -323,4 +331,45 @@ fn other_processes_of_the_same_user_cannot_read_its_memory() {
             assert!(fs::read_to_string("/proc/self/status").is_ok());
         },
     );
+}
+
+#[test]
+fn tcp_is_bounded_to_the_named_ports() {
+    apart("tcp_is_bounded_to_the_named_ports", || {
+        if files::version() < files::TCP_SINCE {
+            println!("skipped: this kernel has no Landlock for TCP");
+            return;
+        }
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (named, other) = (listen(), listen());
+        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+        let own = port(&listen());
+        let ports = Ports {
+            connect: vec![port(&named)],
+            listen: vec![own],
+        };
+        let domain = Files::default().tcp(ports).domain().unwrap().unwrap();
+        let step = ThreadStep::sets(Sets::NONE).no_new_privs();
+        step.domain(domain.as_fd()).here().unwrap();
+        TcpStream::connect(("127.0.0.1", port(&named))).unwrap();
+        refused(TcpStream::connect(("127.0.0.1", port(&other))));
+        TcpListener::bind(("127.0.0.1", own)).unwrap();
+        refused(TcpListener::bind("127.0.0.1:0"));
+        // Names are asked for over UDP, and the daemon over a Unix socket.
+        UdpSocket::bind("127.0.0.1:0").unwrap();
+        UnixDatagram::unbound().unwrap();
+    });
+}
+
+#[test]
+fn sockets_of_other_families_are_refused() {
+    apart("sockets_of_other_families_are_refused", || {
+        let calls = refuse_families_but(Calls::default(), &[libc::AF_INET.cast_unsigned()]);
+        let step = ThreadStep::sets(Sets::NONE).no_new_privs();
+        step.here().unwrap();
+        seccomp::refuse(&calls).unwrap().install(false).unwrap();
+        UdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = UnixDatagram::unbound().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
+    });
 }

@@ -12,7 +12,7 @@ use toml::{
 
 use crate::{
     ConfigErrors, Mistake, Section,
-    reader::{self, Reader},
+    reader::{self, LineStarts, Reader},
 };
 
 /// One text.
@@ -88,7 +88,7 @@ impl Layers<'_> {
         root: &mut DeTable<'a>,
         table: DeTable<'a>,
         places: &Places,
-        reader: &Reader<'_>,
+        reader: &Reader,
     ) {
         for (key, value) in table {
             let name = key.get_ref().clone();
@@ -217,7 +217,7 @@ impl Places {
 
     /// `FILE:LINE` of an offset.
     fn at(&self, offset: usize) -> String {
-        let line = reader::line_at(&self.together, offset);
+        let line = LineStarts::of(&self.together).line_at(offset);
         let (n, line) = self.local(line);
         let path = self.lines.get(n).map(|(path, _)| path.display());
         path.map_or(String::new(), |path| format!("{path}:{line}"))
@@ -249,7 +249,7 @@ impl Places {
     }
 }
 
-impl Reader<'_> {
+impl Reader {
     fn twice(&self, key: &str, offset: usize, first: &str) {
         let line = self.line_of(offset);
         self.note(Mistake {

@@ -26,20 +26,25 @@
 //! ```
 
 mod error;
+mod files;
 mod keys;
 mod layers;
 mod notifier;
 mod reader;
 mod secret;
+mod typed;
+mod values;
 
 use std::{fs, path::Path};
 
 pub use error::{ConfigErrors, Mistake};
+pub use files::read_parts;
 pub use keys::Keys;
 pub use layers::{Layers, Part};
 pub use notifier::NotifierConfig;
-pub use reader::{Found, Noted, Section};
+pub use reader::{Found, Item, Noted, Section};
 pub use secret::Secret;
+pub use values::state_dir;
 
 use reader::Reader;
 

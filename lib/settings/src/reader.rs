@@ -1,9 +1,11 @@
 //! Reads spanned TOML key by key, to report all mistakes with their lines.
 //!
-//! serde's derive with `deny_unknown_fields` would be shorter, but stops at the first mistake.
+//! serde's derive with `deny_unknown_fields` would be shorter, but stops at the first mistake: where a library brings such a
+//! type, [`Section::typed`] goes on behind each of them.
 
 use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, path::PathBuf};
 
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -17,35 +19,46 @@ pub(crate) fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>>
     if errors.is_empty() {
         return Ok(table);
     }
+    let lines = LineStarts::of(text);
     let mistake = |e: toml::de::Error| Mistake {
-        line: e.span().map(|s| line_at(text, s.start)),
+        line: e.span().map(|s| lines.line_at(s.start)),
         key: None,
         message: format!("not TOML: {}", e.message()),
     };
     Err(errors.into_iter().map(mistake).collect())
 }
 
-pub(crate) fn line_at(text: &str, offset: usize) -> usize {
-    let before = &text.as_bytes()[..offset.min(text.len())];
-    1 + before.iter().filter(|b| **b == b'\n').count()
+/// Where lines end, so that the line of each value of a long file is found without reading what comes before it again.
+pub(crate) struct LineStarts(Vec<usize>);
+
+impl LineStarts {
+    pub(crate) fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(offset, _)| offset).collect())
+    }
+
+    /// The line of an offset, counted from 1.
+    pub(crate) fn line_at(&self, offset: usize) -> usize {
+        1 + self.0.partition_point(|end| *end < offset)
+    }
 }
 
 /// Collects mistakes.
-pub(crate) struct Reader<'t> {
-    text: &'t str,
+pub(crate) struct Reader {
+    lines: LineStarts,
     mistakes: RefCell<Vec<Mistake>>,
 }
 
-impl<'t> Reader<'t> {
-    pub(crate) fn new(text: &'t str) -> Self {
+impl Reader {
+    pub(crate) fn new(text: &str) -> Self {
         Self {
-            text,
+            lines: LineStarts::of(text),
             mistakes: RefCell::default(),
         }
     }
 
     pub(crate) fn line_of(&self, offset: usize) -> usize {
-        line_at(self.text, offset)
+        self.lines.line_at(offset)
     }
 
     pub(crate) fn note(&self, mistake: Mistake) {
@@ -59,16 +72,24 @@ impl<'t> Reader<'t> {
 
 /// A table that is being read. [`Section::finish`] reports keys that were not read as unknown.
 pub struct Section<'a> {
-    reader: &'a Reader<'a>,
-    name: String,
-    line: Option<usize>,
-    table: Option<&'a DeTable<'a>>,
+    pub(crate) reader: &'a Reader,
+    pub(crate) name: String,
+    pub(crate) line: Option<usize>,
+    pub(crate) table: Option<&'a DeTable<'a>>,
     asked: BTreeSet<&'static str>,
 }
 
 /// A mistake was reported already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noted;
+
+/// An item of an array that holds strings and tables.
+pub enum Item<'a> {
+    /// A string, and its line.
+    Text(&'a str, usize),
+    /// A table.
+    Table(Section<'a>),
+}
 
 /// A value and its position.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +101,12 @@ pub struct Found<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(crate) fn root(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Self {
+    pub(crate) fn root(reader: &'a Reader, table: &'a DeTable<'a>) -> Self {
         Self::new(reader, String::new(), None, Some(table))
     }
 
     fn new(
-        reader: &'a Reader<'a>,
+        reader: &'a Reader,
         name: String,
         line: Option<usize>,
         table: Option<&'a DeTable<'a>>,
@@ -100,7 +121,8 @@ impl<'a> Section<'a> {
     }
 
     /// Its path in the file, as in `a.b[0]`; empty for the root.
-    pub(crate) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -114,6 +136,21 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// Reports a mistake in the name of this table.
+    pub fn mistake_here(&self, message: String) {
+        self.reader.note(Mistake {
+            line: self.line,
+            key: Some(self.name.clone()),
+            message,
+        });
+    }
+
+    /// Its line; None for the root and for a table that is missing.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+
     fn full(&self, key: &str) -> String {
         match self.name.as_str() {
             "" => key.to_owned(),
@@ -123,7 +160,7 @@ impl<'a> Section<'a> {
 
     fn found(&self, spanned: &'a Spanned<DeValue<'a>>) -> Found<'a> {
         Found {
-            line: line_at(self.reader.text, spanned.span().start),
+            line: self.reader.line_of(spanned.span().start),
             value: spanned.get_ref(),
         }
     }
@@ -257,6 +294,49 @@ impl<'a> Section<'a> {
         texts.into_iter().collect()
     }
 
+    /// Hands out the items of an array of strings and tables. An array may be long: none of them is kept.
+    pub fn each_item(&mut self, key: &'static str, mut each: impl FnMut(Item<'a>)) {
+        let Some(found) = self.get(key) else { return };
+        let Some(items) = found.value.as_array() else {
+            self.wrong_type::<()>(key, &found, "an array");
+            return;
+        };
+        for (n, item) in items.iter().enumerate() {
+            let found = self.found(item);
+            match found.value {
+                DeValue::String(text) => each(Item::Text(text, found.line)),
+                DeValue::Table(table) => {
+                    let name = format!("{}[{n}]", self.full(key));
+                    let section = Self::new(self.reader, name, Some(found.line), Some(table));
+                    each(Item::Table(section));
+                }
+                _ => {
+                    let wanted = "a string or a table";
+                    self.wrong_type::<()>(&format!("{key}[{n}]"), &found, wanted);
+                }
+            }
+        }
+    }
+
+    /// A value of a type that serde reads, which stops at the first mistake. `Ok(None)` if the key is missing.
+    ///
+    /// # Errors
+    /// [`Noted`] if it cannot be read.
+    pub fn value<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<Option<T>, Noted> {
+        self.asked.insert(key);
+        let Some(spanned) = self.table.and_then(|table| table.get(key)) else {
+            return Ok(None);
+        };
+        let line = |offset: usize| Some(self.reader.line_of(offset));
+        T::deserialize(spanned.clone().into_deserializer())
+            .map(Some)
+            .map_err(|error: toml::de::Error| {
+                let at = error.span().unwrap_or(spanned.span()).start;
+                self.mistake::<()>(line(at), key, error.message().to_owned());
+                Noted
+            })
+    }
+
     /// A string and its line; `Ok(None)` if the key is missing.
     ///
     /// # Errors
@@ -374,7 +454,7 @@ impl<'a> Section<'a> {
     pub fn finish(self) {
         let table = self.table.into_iter().flat_map(|t| t.iter());
         for (key, _) in table.filter(|(k, _)| !self.asked.contains(k.get_ref().as_ref())) {
-            let line = line_at(self.reader.text, key.span().start);
+            let line = self.reader.line_of(key.span().start);
             let known: Vec<&str> = self.asked.iter().copied().collect();
             let message = format!("unknown key; known here: {}", known.join(", "));
             self.mistake::<()>(Some(line), key.get_ref(), message);

@@ -5,12 +5,7 @@
 
 use serde_json::Value;
 
-/// A network in `ADDRESS/PREFIX`; which addresses and prefixes exist is up to the parser.
-macro_rules! cidr {
-    () => {
-        r"^(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3}/(?:3[0-2]|[12]?[0-9])|[0-9A-Fa-f:]{2,39}(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3})?/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
-    };
-}
+use super::parameters::CIDR;
 
 const ADDRESS: &str =
     r#"{"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]}"#;
@@ -50,14 +45,7 @@ const MEMBERS: &[(&str, &str)] = &[
         "/components/securitySchemes/token",
         r#"{"bearerFormat": "UUID", "description": "The token of a client: couicctl clients add -n NAME -g GROUP."}"#,
     ),
-    (
-        "/components/schemas/Cidr",
-        concat!(
-            r#"{"pattern": ""#,
-            cidr!(),
-            r#"", "examples": ["192.0.2.0/24", "2001:db8::/32"]}"#
-        ),
-    ),
+    ("/components/schemas/Cidr", CIDR),
     (
         "/components/schemas/ClientName",
         r#"{"pattern": "^[A-Za-z0-9_-]{1,48}$", "examples": ["fail2ban"]}"#,
@@ -80,8 +68,92 @@ const MEMBERS: &[(&str, &str)] = &[
         r#"{"pattern": "^[A-Za-z0-9_*-]{1,64}$"}"#,
     ),
     (
+        "/components/schemas/ClientLimits/properties/sets/items",
+        r#"{"pattern": "^[A-Za-z0-9_*-]{1,64}$"}"#,
+    ),
+    (
         "/components/schemas/ClientInfo/properties/token",
         r#"{"format": "uuid"}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/tags",
+        r#"{"minItems": 1, "maxItems": 16}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/policies",
+        r#"{"minItems": 1}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/widest_ipv4",
+        r#"{"maximum": 32}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/widest_ipv6",
+        r#"{"maximum": 128}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/longest",
+        r#"{"minimum": 1, "maximum": 3153600000}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/token_lifetime",
+        r#"{"minimum": 1, "maximum": 3153600000}"#,
+    ),
+    (
+        "/components/schemas/ClientLimits/properties/adds_per_minute",
+        r#"{"minimum": 1, "maximum": 10000000}"#,
+    ),
+    (
+        "/components/schemas/RotateRequest/properties/grace",
+        r#"{"maximum": 86400}"#,
+    ),
+    (
+        "/components/schemas/GuardRequest/properties/protect/items",
+        ADDRESS,
+    ),
+    (
+        "/components/schemas/EntryRequest/properties/tag",
+        r#"{"pattern": "^[A-Za-z0-9_-]{0,64}$"}"#,
+    ),
+    (
+        "/components/schemas/EntryRequest/properties/ttl",
+        r#"{"minimum": 1}"#,
+    ),
+    (
+        "/components/schemas/PanicRequest/properties/reason",
+        r#"{"maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$"}"#,
+    ),
+    (
+        "/components/schemas/NodeId",
+        r#"{"pattern": "^[0-9a-f]{16}$"}"#,
+    ),
+    (
+        "/components/schemas/Face/properties/protocol",
+        r#"{"maximum": 65535}"#,
+    ),
+    (
+        "/components/schemas/Of/oneOf/2/properties/leaves/items",
+        r#"{"maximum": 255}"#,
+    ),
+    (
+        "/components/schemas/Mark/properties/leaf",
+        r#"{"maximum": 65535}"#,
+    ),
+    (
+        "/components/schemas/Mark/properties/author",
+        r#"{"format": "int64", "maximum": 4294967295}"#,
+    ),
+    (
+        "/components/schemas/Mark/properties/cidr",
+        r##"{"$ref": "#/components/schemas/Cidr"}"##,
+    ),
+    (
+        "/components/schemas/PullRequest/properties/leaves/items",
+        r#"{"minItems": 2, "maxItems": 2}"#,
+    ),
+    (
+        "/components/schemas/PullRequest/properties/leaves/items/items",
+        r#"{"maximum": 65535}"#,
     ),
     (
         "/components/schemas/ClientRequest/properties/group",
@@ -97,11 +169,11 @@ const MEMBERS: &[(&str, &str)] = &[
     ),
     (
         "/components/schemas/EntryRequest/properties/cidr",
-        concat!(r#"{"pattern": ""#, cidr!(), r#""}"#),
+        r##"{"$ref": "#/components/schemas/Cidr"}"##,
     ),
     (
         "/components/schemas/BatchRule/properties/cidr",
-        concat!(r#"{"pattern": ""#, cidr!(), r#""}"#),
+        r#"{"description": "All that a line of a list may be: an address, `ADDRESS/PREFIX`, or a range `FIRST-LAST`."}"#,
     ),
     (
         "/components/schemas/EntryRequest",
@@ -117,11 +189,11 @@ const MEMBERS: &[(&str, &str)] = &[
     ),
     (
         "/components/schemas/SetBody/properties/entries/items",
-        concat!(r#"{"pattern": ""#, cidr!(), r#""}"#),
+        r##"{"$ref": "#/components/schemas/Cidr"}"##,
     ),
     (
         "/components/schemas/SetUpdate/properties/entries/items",
-        concat!(r#"{"pattern": ""#, cidr!(), r#""}"#),
+        r##"{"$ref": "#/components/schemas/Cidr"}"##,
     ),
     (
         "/components/schemas/SetBody",

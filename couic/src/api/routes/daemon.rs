@@ -4,7 +4,8 @@ use couic_common::{AuditEntry, DaemonStatus, Health, Live};
 
 use super::{LOG_READ, STATS_LIST, array, get, json, path};
 use crate::api::{
-    health, log, openapi,
+    health, log,
+    openapi::{self, ADDRESS_OR_NETWORK, POLICY, SHORT, TAGS},
     shape::{Query, Shape},
     status,
     table::{Access, Path, Run},
@@ -15,23 +16,28 @@ const LOG: &[Query] = &[
         "limit",
         "At most so many entries, 1 to 1000; 100 by default",
     )
-    .number(),
+    .schema(
+        r#"{"type": "integer", "format": "int32", "minimum": 1, "maximum": 1000, "default": 100}"#,
+    ),
     Query::new("since", "Not older, Unix seconds").number(),
     Query::new("until", "Not newer, Unix seconds").number(),
     Query::new(
         "address",
         "An address or ADDRESS/PREFIX: rules that cover it, or lie in it",
-    ),
+    )
+    .schema(ADDRESS_OR_NETWORK),
     Query::new(
         "tag",
         "Rules with this tag; * is a wildcard, commas separate alternatives",
-    ),
+    )
+    .schema(TAGS),
     Query::new(
         "actor",
         "The name of the client, peer or set, or expiry or daemon; * is a wildcard",
-    ),
-    Query::new("action", "The action, such as added, removed or panic_on"),
-    Query::new("policy", "drop or ignore"),
+    )
+    .schema(SHORT),
+    Query::new("action", "The action, such as added, removed or panic_on").schema(SHORT),
+    Query::new("policy", "drop or ignore").schema(POLICY),
 ];
 
 pub(super) static PATHS: &[Path] = &[

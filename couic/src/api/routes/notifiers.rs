@@ -24,7 +24,7 @@ const ONE_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter; defa
 
 const WHICH_DEAD: &[Query] = &[Query::new("key", "the key of one dead letter, or all")
     .required()
-    .schema(r#"{"type": "string", "pattern": "^(?:all|[0-9]{1,20})$"}"#)];
+    .schema(r#"{"type": "string", "pattern": "^(?:all|[0-9]{1,19})$"}"#)];
 
 pub(super) static PATHS: &[Path] = &[
     path(

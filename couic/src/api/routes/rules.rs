@@ -1,16 +1,21 @@
 //! The rules: single, in batches, and from other nodes.
 
-use couic_common::{BatchJob, BatchOutcome, Entry, EntryRequest, Lookup, PeerJob, RemovedByTag};
+use couic_common::{
+    BatchJob, BatchOutcome, Entry, EntryRequest, EventGap, Lookup, PeerJob, RemovedByTag,
+    RuleChange,
+};
 use couic_peering::{
     DigestAnswer, DigestRequest, PullAnswer, PullRequest, PushAnswer, PushRequest,
 };
 
 use super::{
     POLICY_CREATE, POLICY_CREATE_AND_DELETE, POLICY_DELETE, POLICY_GET, POLICY_LIST, POLICY_PEER,
-    array, array_or_lines, delete, get, json, path, post,
+    array, array_or_lines, delete, events as event_stream, get, json, path, post,
 };
 use crate::api::{
-    exchange, list, lookup, peer, policy,
+    events, exchange, list, lookup,
+    openapi::{ADDRESSES, ONE_TAG, POLICY, SOME_TAGS, TAGS},
+    peer, policy,
     shape::{Query, Shape},
     table::{Path, Run},
 };
@@ -19,7 +24,7 @@ const TAG: Query = Query::new(
     "tag",
     "alternatives separated by commas; * stands for any characters, untagged for entries without a tag",
 )
-.schema(r#"{"type": "string", "minLength": 1}"#);
+.schema(TAGS);
 
 const OWNERS: Query = Query::new("owners", "true: each entry has its owners").flag();
 
@@ -33,7 +38,7 @@ const ONE_CLAIM: Query = Query::new(
     "tag",
     "release only the client's claim with this tag, untagged for the one without; 404 if there is none",
 )
-.schema(r#"{"type": "string", "minLength": 1}"#);
+.schema(ONE_TAG);
 
 const LIST_QUERY: &[Query] = &[
     TAG,
@@ -52,16 +57,24 @@ const REASON: Query = Query::new(
     "why the entries are removed: goes to reports, as the detail of metadata of the kind reason",
 );
 
-const BY_TAG: &[Query] = &[TAG.required(), ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
+const BY_TAG: &[Query] = &[
+    TAG.schema(SOME_TAGS).required(),
+    ALL_OWNERS,
+    REASON,
+    GUARD,
+    LIFT,
+    FORCE,
+];
 
 const OF_DELETE: &[Query] = &[ONE_CLAIM, ALL_OWNERS, REASON, GUARD, LIFT, FORCE];
 
-const GUARD: Query = Query::new(
+pub(super) const GUARD: Query = Query::new(
     "guard",
     "asks for the guard rails; addresses to protect besides the host's, with commas between them",
-);
+)
+.schema(ADDRESSES);
 
-const LIFT: Query = Query::new(
+pub(super) const LIFT: Query = Query::new(
     "lift",
     "guard rails that do not hold, with commas between them",
 )
@@ -69,9 +82,35 @@ const LIFT: Query = Query::new(
     r#"{"type": "string", "pattern": "^,*(?:(?:caller|host|gateway|peer|resolver|notifier|special|width)(?:,+|$))*$"}"#,
 );
 
-const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
+const EVENTS_QUERY: &[Query] = &[
+    Query::new("policy", "only changes of this policy").schema(POLICY),
+    TAG,
+    Query::new(
+        "after",
+        "the id of the last event that you have: goes on behind it. The header Last-Event-ID comes before it",
+    )
+    .schema(r#"{"type": "string", "pattern": "^[0-9a-f]{16}-[0-9]{1,20}$"}"#),
+    Query::new(
+        "follow",
+        "false: what is kept (behind `after`), and no more; by default the stream goes on, from now if there is no `after`",
+    )
+    .schema(r#"{"type": "boolean", "default": true}"#),
+];
+
+pub(super) const FORCE: Query = Query::new("force", "true: no guard rail holds").flag();
 
 pub(super) static PATHS: &[Path] = &[
+    path(
+        "/v1/events",
+        &[get("events", POLICY_LIST, Run::Inline(events::stream))
+            .summary(
+                "Changes of rules as they happen, as server-sent events. The data of an event is a RuleChange; that of \
+                 an event of type gap, for changes that are missing, {\"missed\": how many, or null}",
+            )
+            .answers(200, event_stream::<RuleChange, EventGap>())
+            .query(EVENTS_QUERY)
+            .errors(&[400, 503])],
+    ),
     path(
         "/v1/lookup/{ip}",
         &[get("lookup", POLICY_GET, Run::Inline(lookup::show))

@@ -252,6 +252,63 @@ async fn set_files_are_closed() {
     assert_eq!(scoped.rules(), 0);
 }
 
+/// Of a client that keeps feeds.
+#[tokio::test]
+async fn sets_that_are_named_are_open_with_their_rules_only() {
+    let limits =
+        json!({"policies": ["drop"], "sets": ["feed-*"], "widest_ipv4": 16, "longest": 60});
+    let scoped = Scoped::new(limits).await;
+    let put = async |path: &str, list: &str| {
+        let asked = scoped.test.anonymous("PUT", path);
+        let asked = asked.header("authorization", &scoped.bearer);
+        let asked = asked.header("content-type", "text/plain");
+        asked.body(list).send().await
+    };
+    let list = "192.0.2.7\n2001:db8::/32\n198.51.100.7\n";
+    let feed = "/v1/sets/drop/feed-tor?apply=true";
+    let made = put(feed, list).await.is(201).json();
+    assert_eq!(
+        (&made["added"], &made["refused_count"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(scoped.rules(), 2);
+    for (path, field) in [
+        ("/v1/sets/drop/feed-tor", "apply"),
+        ("/v1/sets/drop/feed-tor?apply=false", "apply"),
+        ("/v1/sets/drop/tor?apply=true", "set"),
+        ("/v1/sets/ignore/feed-tor?apply=true", "policy"),
+    ] {
+        let reply = put(path, list).await;
+        assert_eq!(reply.error(403, "forbidden"), [field], "{path}");
+        let reply = scoped.send("DELETE", path, &Value::Null).await;
+        assert_eq!(reply.error(403, "forbidden"), [field], "{path}");
+        let json = json!({"entries": ["192.0.2.9/32"]});
+        let reply = scoped.send("PUT", path, &json).await;
+        assert_eq!(reply.error(403, "forbidden"), [field], "{path}");
+    }
+    let reply = put(feed, "192.0.2.7\n10.0.0.0/15\n").await;
+    assert!(
+        message(&reply).contains("/16 at widest: 10.0.0.0/15"),
+        "{reply:?}"
+    );
+    assert_eq!(reply.error(403, "forbidden"), ["cidr"]);
+    let json = json!({"entries": ["10.0.0.0/15"]});
+    scoped
+        .send("PUT", feed, &json)
+        .await
+        .error(403, "forbidden");
+    let forced = put(&format!("{feed}&force=true"), list).await;
+    assert_eq!(forced.error(403, "forbidden"), ["force"]);
+    let body = json!({"name": "feed-b", "entries": ["192.0.2.9/32"]});
+    for path in ["/v1/sets/drop?apply=true", "/v1/sets/reload"] {
+        let reply = scoped.send("POST", path, &body).await;
+        reply.error(403, "forbidden");
+    }
+    assert_eq!(scoped.rules(), 2);
+    scoped.send("DELETE", feed, &Value::Null).await.is(200);
+    assert_eq!(scoped.rules(), 0);
+}
+
 #[tokio::test]
 async fn guard_rails_are_not_gone_over() {
     let scoped = Scoped::new(limits()).await;

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod durable;
+mod events;
 mod injector;
 mod patience;
 mod pipelining;

@@ -4,14 +4,14 @@ mod screen;
 mod show;
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Write},
     net::IpAddr,
-    os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
     time::Duration,
 };
 
+use couic_httpd::Ask;
 use serde::Deserialize;
 
 use self::{
@@ -24,8 +24,6 @@ use crate::{args::Top, config::Config};
 const EVERY: Duration = Duration::from_secs(1);
 /// The socket is on this machine: a longer silence is a process that hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// 1,000 talkers are 100 KB.
-const MAX_BYTES: u64 = 4 << 20;
 /// Where no configuration says otherwise.
 const SOCKET: &str = "/run/couicmon/control.sock";
 /// Talkers without a terminal.
@@ -114,37 +112,13 @@ fn answer(socket: &Path, n: u16) -> Result<Answer, Failure> {
 
 /// The body of the answer.
 fn fetch(socket: &Path, n: u16) -> Result<String, Failure> {
-    let name = socket.display();
-    let failed = |error: io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                "is couicmon running? See systemctl status couicmon; the path of its socket is `control` in its configuration"
-            }
-            io::ErrorKind::PermissionDenied => "only root, its user and its group may ask",
-            _ => "no answer",
-        };
-        Failure::Failed(format!("{name}: {hint} ({error})"))
+    let ask = Ask {
+        program: "couicmon",
+        socket,
+        patience: PATIENCE,
     };
-    let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let request =
-        format!("GET /v1/top?n={n} HTTP/1.1\r\nHost: couicmon\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut text = String::new();
-    stream
-        .take(MAX_BYTES)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    match status {
-        "200" => Ok(body.to_owned()),
-        _ => Err(Failure::Failed(format!(
-            "{name}: couicmon answered {status}: {}",
-            body.replace(char::is_control, " ")
-        ))),
-    }
+    ask.send(&format!("GET /v1/top?n={n}"))
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -199,21 +173,5 @@ mod tests {
         }
         assert!(text.contains("2001:db8::   ~800"), "{text}");
         assert!(text.lines().count() <= 18);
-    }
-
-    #[test]
-    fn who_may_not_ask_or_asks_nobody_is_told() {
-        let (_dir, path, served) =
-            served("HTTP/1.1 403 Forbidden\r\n\r\n{\"message\":\"no\"}".into());
-        let error = fetch(&path, 1).unwrap_err().to_string();
-        assert!(error.contains("answered 403"), "{error}");
-        served.join().unwrap();
-        let error = fetch(Path::new("/nonexistent/socket"), 1)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("/nonexistent/socket: is couicmon running?"),
-            "{error}"
-        );
     }
 }

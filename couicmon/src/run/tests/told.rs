@@ -1,11 +1,13 @@
 //! Metrics, health, and what `couicmon top` is told.
 
-use couic_httpd::{open_metrics, prometheus};
+use std::{future::ready, net::Ipv4Addr};
+
+use couic_httpd::{SideListeners, open_metrics, prometheus};
 use couic_testkit::{Api, At};
 use tokio::{runtime::Builder, sync::watch};
 
 use super::*;
-use crate::run::{figures, health, http::Listeners};
+use crate::run::{figures, health, http};
 
 #[test]
 fn metrics_are_valid_and_count() {
@@ -50,19 +52,16 @@ fn lines_and_addresses_are_told_on_the_control_socket_only() {
     let service = rig.start(&config);
     let (stop, stopping) = watch::channel(false);
     let (address, tasks) = runtime.block_on(async {
-        let listeners = Listeners::bind(Some(([127, 0, 0, 1], 0).into()), &control)
+        let listeners = SideListeners::bind(Some(([127, 0, 0, 1], 0).into()), &control)
             .await
             .unwrap();
-        let address = listeners
-            .metrics
-            .as_ref()
-            .unwrap()
-            .1
-            .as_ref()
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        (address, listeners.serve(&service, &stopping))
+        let address = (Ipv4Addr::LOCALHOST, listeners.port().unwrap()).into();
+        let told = Arc::clone(&service);
+        let answer = move |asker, head| ready(http::answer(&told, asker, &head));
+        (
+            address,
+            listeners.serve(answer, &service.unserved, &stopping),
+        )
     });
     rig.write(&["192.0.2.7"; 3], 200);
     rig.write(&["not an address"], 404);

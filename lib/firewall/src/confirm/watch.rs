@@ -117,6 +117,12 @@ impl Confirmations {
         self.state.lock().orphans.clear();
     }
 
+    /// One set's file was loaded. Hold [`SetStore::turn`](crate::rules::SetStore::turn).
+    pub fn file_followed(&self, policy: Policy, set: &SetName) {
+        let orphans = &mut self.state.lock().orphans;
+        orphans.retain(|orphan| !orphan.is(policy, set));
+    }
+
     /// Watches a file that undoing left alone, if it differs from the rules that are `in_force`. True if it does.
     pub(super) fn watch(
         &self,

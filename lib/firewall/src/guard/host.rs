@@ -3,10 +3,7 @@
 use std::{io, net::IpAddr};
 
 use couic_common::Rail;
-
-use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
-
-use super::routes;
+use couic_netlink::default_gateways;
 
 /// An address that must stay reachable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub struct Kernel;
 impl HostSource for Kernel {
     fn addresses(&self) -> io::Result<Vec<HostAddress>> {
         let mut found = own_addresses()?;
-        let gateways = routes::default_gateways()?;
+        let gateways = default_gateways()?;
         found.extend(gateways.into_iter().map(|addr| HostAddress {
             rail: Rail::Gateway,
             addr,
@@ -63,23 +60,16 @@ impl HostSource for Kernel {
 }
 
 fn own_addresses() -> io::Result<Vec<HostAddress>> {
-    Ok(getifaddrs()?
-        .filter_map(|interface| {
-            let addr = ip(interface.address.as_ref()?)?;
-            let role = format!("an address of this host ({})", interface.interface_name);
+    let all = couic_netlink::own_addresses()?.into_iter();
+    Ok(all
+        .map(|(interface, addr)| {
+            let role = format!("an address of this host ({interface})");
             let rail = if addr.is_loopback() {
                 Rail::Special
             } else {
                 Rail::Host
             };
-            Some(HostAddress { rail, addr, role })
+            HostAddress { rail, addr, role }
         })
         .collect())
-}
-
-fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
-    if let Some(v4) = address.as_sockaddr_in() {
-        return Some(v4.ip().into());
-    }
-    address.as_sockaddr_in6().map(|v6| v6.ip().into())
 }

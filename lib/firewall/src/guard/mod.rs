@@ -16,7 +16,6 @@ mod host;
 mod judge;
 mod rails;
 mod refusal;
-mod routes;
 mod sets;
 
 use std::{

@@ -58,6 +58,27 @@ impl GuardCheck<'_> {
         firewall: &Firewall,
         catalog: &mut SetCatalog,
     ) -> Result<(Permit<'_>, Vec<RefusedEntry>), GuardRefusal> {
+        self.sift_as(firewall, catalog, |catalog| Leaving::Sets(catalog))
+    }
+
+    /// The same for some sets: the others stay in force.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn sift_some(
+        &self,
+        firewall: &Firewall,
+        catalog: &mut SetCatalog,
+    ) -> Result<(Permit<'_>, Vec<RefusedEntry>), GuardRefusal> {
+        self.sift_as(firewall, catalog, |catalog| Leaving::SomeSets(catalog))
+    }
+
+    fn sift_as(
+        &self,
+        firewall: &Firewall,
+        catalog: &mut SetCatalog,
+        leaving: impl for<'c> Fn(&'c SetCatalog) -> Leaving<'c>,
+    ) -> Result<(Permit<'_>, Vec<RefusedEntry>), GuardRefusal> {
         let turn = self.guard.turn.lock();
         let mut refused = Vec::new();
         if self.rails.has(Rail::Width) {
@@ -67,9 +88,8 @@ impl GuardCheck<'_> {
         let mut needs: Vec<_> = needs.filter(|need| self.rails.has(need.rail)).collect();
         needs.sort_by_key(|need| need.rail);
         let addresses: Vec<IpAddr> = needs.iter().map(|need| need.addr).collect();
-        let covers = |catalog: &SetCatalog| {
-            firewall.cover(&addresses, Policy::Ignore, Leaving::Sets(catalog))
-        };
+        let covers =
+            |catalog: &SetCatalog| firewall.cover(&addresses, Policy::Ignore, leaving(catalog));
         for (need, Cover { ignored_after, .. }) in needs.iter().zip(covers(catalog)) {
             // Entries of sets never expire.
             if ignored_after < u64::MAX {
@@ -132,26 +152,28 @@ fn take_covering(
 
 impl Guard {
     /// Notes what a load of the set files kept out of force, and what looks like a mistake, for health.
-    pub fn loaded(&self, mut refused: Vec<RefusedEntry>, notes: Vec<String>) {
-        for entry in refused.iter().take(SHOWN) {
-            let RefusedEntry {
-                policy,
-                set,
-                cidr,
-                reason,
-            } = entry;
-            let rail = reason.rail();
-            tracing::error!(
-                "sets/{policy}/{set}.couic: {cidr} is NOT in force, refused by the guard rail {rail}: {reason}"
-            );
-        }
-        if refused.len() > SHOWN {
-            let more = refused.len() - SHOWN;
-            tracing::error!("{more} more entries of set files are NOT in force");
-        }
-        notes.iter().for_each(|note| tracing::warn!("{note}"));
-        refused.truncate(LISTED);
-        *self.sets.lock() = Loaded { refused, notes };
+    pub fn loaded(&self, refused: Vec<RefusedEntry>, notes: Vec<String>) {
+        log(&refused, &notes);
+        let mut loaded = self.sets.lock();
+        *loaded = Loaded::default();
+        loaded.add(refused, notes);
+    }
+
+    /// The same of one set. What is noted of others stays.
+    pub fn loaded_one(
+        &self,
+        policy: Policy,
+        set: &SetName,
+        refused: Vec<RefusedEntry>,
+        notes: Vec<String>,
+    ) {
+        log(&refused, &notes);
+        let mut loaded = self.sets.lock();
+        let is_other = |entry: &RefusedEntry| (entry.policy, &entry.set) != (policy, set);
+        loaded.refused.retain(is_other);
+        let file = format!("sets/{policy}/{set}.couic ");
+        loaded.notes.retain(|note| !note.starts_with(&file));
+        loaded.add(refused, notes);
     }
 
     /// What the last load of the set files kept out of force, and its notes.
@@ -161,4 +183,32 @@ impl Guard {
         let refused = sets.refused.iter().map(RefusedSetEntry::from);
         (refused.collect(), sets.notes.clone())
     }
+}
+
+impl Loaded {
+    fn add(&mut self, refused: Vec<RefusedEntry>, notes: Vec<String>) {
+        self.refused.extend(refused);
+        self.refused.truncate(LISTED);
+        self.notes.extend(notes);
+    }
+}
+
+fn log(refused: &[RefusedEntry], notes: &[String]) {
+    for entry in refused.iter().take(SHOWN) {
+        let RefusedEntry {
+            policy,
+            set,
+            cidr,
+            reason,
+        } = entry;
+        let rail = reason.rail();
+        tracing::error!(
+            "sets/{policy}/{set}.couic: {cidr} is NOT in force, refused by the guard rail {rail}: {reason}"
+        );
+    }
+    if refused.len() > SHOWN {
+        let more = refused.len() - SHOWN;
+        tracing::error!("{more} more entries of set files are NOT in force");
+    }
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
 }

@@ -93,6 +93,12 @@ impl Core {
         &mut self.reasons
     }
 
+    /// How many claims sets have together.
+    pub(super) fn claims_of_sets(&self, policy: Policy) -> usize {
+        let families = &self.held[policy as usize];
+        families.iter().map(Held::by_sets).sum()
+    }
+
     pub(super) fn set_admins(&mut self, is_admin: IsAdmin) {
         self.is_admin = Some(is_admin);
     }

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use couic_common::{Cidr, Policy, Tag, TagPattern};
 
 use super::{
-    Actor, ClaimScope, Firewall, SetCatalog,
+    Actor, ClaimScope, Firewall, Owner, SetCatalog,
     core::Core,
     packed::{Claims, PackedClaim},
+    reload::LoadedSet,
 };
 
 /// Rules that a change takes away or replaces.
@@ -23,6 +24,8 @@ pub(crate) enum Leaving<'a> {
     Tagged(&'a TagPattern, bool, &'a Actor),
     /// All claims of sets; afterwards these have one for ever.
     Sets(&'a SetCatalog),
+    /// The claims of these sets alone.
+    SomeSets(&'a SetCatalog),
 }
 
 /// Until when an address is covered by the rules of each policy: Unix seconds, 0 = it is not, `u64::MAX` = for ever.
@@ -62,7 +65,8 @@ impl Firewall {
             let core = &*core;
             let of = |ip: &IpAddr| {
                 let both = |asked| {
-                    let is_changed = asked == policy || matches!(leaving, Leaving::Sets(_));
+                    let is_changed = asked == policy
+                        || matches!(leaving, Leaving::Sets(_) | Leaving::SomeSets(_));
                     let leaving = if is_changed {
                         leaving
                     } else {
@@ -108,7 +112,9 @@ impl Core {
         }
         let added = match leaving {
             Leaving::Rule(cidr, _, _, until) if cidr.contains(ip) => until,
-            Leaving::Sets(catalog) if catalog.covers(policy, ip) => u64::MAX,
+            Leaving::Sets(catalog) | Leaving::SomeSets(catalog) if catalog.covers(policy, ip) => {
+                u64::MAX
+            }
             _ => 0,
         };
         (now, after.max(added))
@@ -130,6 +136,13 @@ impl Core {
                 })
             }
             Leaving::Sets(_) => claims.without(of_set),
+            Leaving::SomeSets(catalog) => claims.without(|claim| {
+                let owner = self.owners().get(claim.owner);
+                let names = |set: &LoadedSet| {
+                    set.policy == policy && matches!(owner, Owner::Set(name) if *name == set.name)
+                };
+                catalog.0.iter().any(names)
+            }),
             _ => claims,
         }
     }

@@ -39,8 +39,8 @@ struct Stream {
     asleep: bool,
 }
 
-/// Events that are complete. The vector is never moved again.
-type Block = Arc<Vec<RuleEvent>>;
+/// Events in a row, at least one, that are complete. The vector is never moved again.
+pub type Block = Arc<Vec<RuleEvent>>;
 
 #[derive(Debug)]
 struct Subscriber {
@@ -93,6 +93,12 @@ impl Events {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
+    }
+
+    /// The memory that they are in, to keep it. The first may begin with events that were counted as missed.
+    #[must_use]
+    pub fn into_blocks(self) -> Vec<Block> {
+        self.blocks
     }
 }
 
@@ -205,6 +211,12 @@ impl Subscriber {
 }
 
 impl Subscription {
+    /// The number of the last event, whether or not it was received.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.stream.lock().last
+    }
+
     /// Takes all that is there; waits up to `timeout` for the first event.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Received {

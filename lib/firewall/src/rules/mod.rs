@@ -30,6 +30,7 @@ mod reload;
 mod request;
 mod room;
 mod selfcheck;
+mod set_apply;
 mod set_error;
 mod set_load;
 mod setfile;
@@ -56,15 +57,16 @@ pub use self::{
     claim::{Claim, ClaimId, ClaimRef, ClaimRequest, ClaimScope, Owner},
     clock::{Clock, ManualClock, SystemClock},
     durable::Restored,
-    events::{Received, Subscription},
+    events::{Block as EventBlock, Received, Subscription},
     query::{ReasonUsage, TagUsage, Usage},
     recorded::ClaimChange,
     reload::{SetCatalog, SetChange},
     request::Request,
     selfcheck::{SelfCheck, SelfChecked},
+    set_apply::ApplyError,
     set_error::SetError,
-    setfile::{BadLine, parse_set},
-    sets::{MAX_SET_FILE, SetStore},
+    setfile::{BadLine, SetLines, parse_set},
+    sets::{Expected, MAX_SET_FILE, NewFile, SetStore},
     sets_undo::SetEntries,
     shares::Shared,
     swap::{ClaimSwap, Swapped},

@@ -4,13 +4,23 @@
 //! between. Inside a policy, rules are taken in groups that do not overlap each other, and in a group new rules come
 //! before old ones go: a source that is covered before and after is covered all the time. Groups that only shrink go
 //! first, so that a big set can be replaced although the table has no room for both.
+//!
+//! A step is small, since there may be millions: the claims that it makes are worked out when it is taken, under the lock
+//! under which it was planned.
 
-use couic_common::{Cidr, Policy, ReasonId, RuleKey, SetName, Tag};
+mod steps;
+mod wanted;
 
+use couic_common::{Cidr, Policy, SetName};
+
+use self::{
+    steps::{Step, in_order},
+    wanted::Wanted,
+};
 use super::{
     Actor, Firewall, FirewallError, Origin, Owner,
     core::{Core, family},
-    packed::{Claims, PackedClaim},
+    packed::{Claims, OwnerId},
 };
 use crate::dataplane::TagSlot;
 
@@ -56,31 +66,6 @@ impl SetCatalog {
     }
 }
 
-/// A change of one rule that a reload makes.
-#[derive(Clone, Debug)]
-struct Step {
-    key: RuleKey,
-    before: Claims,
-    after: Claims,
-    /// The set that the event names.
-    set: SetName,
-}
-
-impl Step {
-    fn is_new(&self) -> bool {
-        self.before.shown().is_none()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.after.shown().is_none()
-    }
-
-    /// How many rules more there are afterwards: 1, 0 or -1.
-    fn growth(&self) -> isize {
-        isize::from(self.is_new()) - isize::from(self.is_gone())
-    }
-}
-
 impl Firewall {
     /// Applies `catalog` to the claims of sets, and leaves all others alone.
     ///
@@ -88,108 +73,125 @@ impl Firewall {
     /// `Full`, `TooManyTags`, `Plane`. Nothing has changed then.
     pub fn replace_sets(&self, catalog: &SetCatalog) -> Result<SetChange, FirewallError> {
         self.change(|core, now| {
-            let mut pinned = Vec::new();
-            let result = replace(core, catalog, now, &mut pinned);
-            for (policy, slot) in pinned {
-                core.tags_mut(policy).0.release(slot);
-            }
-            result
+            pinning(core, |core, pinned| {
+                let mut change = SetChange::default();
+                let mut plan_of = |policy, core: &mut Core| {
+                    let sets = catalog.0.iter().filter(|set| set.policy == policy);
+                    let wanted = Wanted::of(core, policy, sets, now, pinned)?;
+                    check_wanted(core, policy, &wanted)?;
+                    let steps = wanted.steps(core, &mut change);
+                    Ok::<_, FirewallError>((wanted, steps))
+                };
+                let (ignore, steps) = plan_of(Policy::Ignore, core)?;
+                let (drop, drops) = plan_of(Policy::Drop, core)?;
+                // Ignore rules come before and go after everything else.
+                let (going, mut steps): (Vec<Step>, Vec<Step>) =
+                    steps.into_iter().partition(|step| step.is_gone);
+                steps.extend(in_order(drops));
+                steps.extend(going);
+                check_room(core, &steps)?;
+                let wanted_of = |policy| match policy {
+                    Policy::Drop => &drop,
+                    Policy::Ignore => &ignore,
+                };
+                run(core, &steps, now, wanted_of)?;
+                Ok(change)
+            })
+        })
+    }
+
+    /// Applies one set to its claims, and leaves those of all other sets alone.
+    ///
+    /// # Errors
+    /// `Full`, `TooManyTags`, `Plane`. Nothing has changed then.
+    pub(crate) fn replace_set(&self, set: &LoadedSet) -> Result<SetChange, FirewallError> {
+        self.change(|core, now| {
+            pinning(core, |core, pinned| {
+                let mut change = SetChange::default();
+                let wanted = Wanted::of(core, set.policy, std::iter::once(set), now, pinned)?;
+                let owner = core.owner_id(&Owner::Set(set.name.clone()));
+                let wanted = wanted.only(owner);
+                check_wanted(core, set.policy, &wanted)?;
+                let steps = in_order(wanted.steps(core, &mut change));
+                check_room(core, &steps)?;
+                run(core, &steps, now, |_| &wanted)?;
+                Ok(change)
+            })
         })
     }
 }
 
-fn replace(
+/// Does `work`, which holds the tags of claims that it is about to make, so that none is given away before its first rule
+/// exists.
+fn pinning<T>(
     core: &mut Core,
-    catalog: &SetCatalog,
-    now: u64,
-    pinned: &mut Vec<(Policy, TagSlot)>,
-) -> Result<SetChange, FirewallError> {
-    let mut change = SetChange {
-        total: catalog.len(),
-        ..SetChange::default()
-    };
-    let mut plan_of = |policy, core: &mut Core| -> Result<Vec<Step>, FirewallError> {
-        let wanted = wanted_claims(core, catalog, policy, now, pinned)?;
-        check_wanted(core, policy, &wanted)?;
-        Ok(plan(core, policy, &wanted, &mut change))
-    };
-    let ignore = plan_of(Policy::Ignore, core)?;
-    let drop = plan_of(Policy::Drop, core)?;
-    // Ignore rules come before and go after everything else.
-    let (going, mut steps): (Vec<Step>, Vec<Step>) = ignore.into_iter().partition(Step::is_gone);
-    steps.extend(in_order(drop));
-    steps.extend(going);
-    check_room(core, &steps)?;
-    run(core, &steps, now)?;
-    Ok(change)
+    work: impl FnOnce(&mut Core, &mut Vec<(Policy, TagSlot)>) -> T,
+) -> T {
+    let mut pinned = Vec::new();
+    let result = work(core, &mut pinned);
+    for (policy, slot) in pinned {
+        core.tags_mut(policy).0.release(slot);
+    }
+    result
 }
 
 /// Takes the steps, or none of them.
-fn run(core: &mut Core, steps: &[Step], now: u64) -> Result<(), FirewallError> {
-    let origin = |step: &Step| Origin {
-        actor: Actor::Set(step.set.clone()),
-        metadata: None,
-    };
+fn run<'w>(
+    core: &mut Core,
+    steps: &[Step],
+    now: u64,
+    wanted: impl Fn(Policy) -> &'w Wanted<'w>,
+) -> Result<(), FirewallError> {
+    // The claims before, of rules that had any, by step.
+    let mut before: Vec<(usize, Claims)> = Vec::new();
     for (done, step) in steps.iter().enumerate() {
-        let after = step.after.clone();
-        let Err(error) = core.install(step.key, after, now, &origin(step)) else {
+        let Some(turn) = wanted(step.key.policy).turn(core, step.key.cidr) else {
             continue;
         };
-        for step in steps[..done].iter().rev() {
+        let origin = origin(core, Some(turn.set));
+        if turn.before.shown().is_some() {
+            before.push((done, turn.before));
+        }
+        let Err(error) = core.install(step.key, turn.after, now, &origin) else {
+            continue;
+        };
+        for (index, step) in steps[..=done].iter().enumerate().rev() {
+            let was = before.pop_if(|(of, _)| *of == index);
+            let was = was.map(|(_, claims)| claims).unwrap_or_default();
+            let is = core.table(step.key.policy).claims(step.key.cidr);
+            let set = is.iter().chain(was.iter()).find(|c| c.owner.is_set());
+            let set = set.map(|claim| claim.owner);
+            let origin = self::origin(core, set);
             // Restores the state that the data plane held a moment ago, so it has the room. Should the kernel refuse
             // all the same, the rules agree with the data plane: install changes both or none.
-            let _ = core.install(step.key, step.before.clone(), now, &origin(step));
+            let _ = core.install(step.key, was, now, &origin);
         }
         return Err(error.into());
     }
     Ok(())
 }
 
-/// The claims of a policy's sets, in the order of CIDRs. Their tags are held, so that none is given away before its
-/// first rule exists, and noted in `pinned`.
-fn wanted_claims(
-    core: &mut Core,
-    catalog: &SetCatalog,
-    policy: Policy,
-    now: u64,
-    pinned: &mut Vec<(Policy, TagSlot)>,
-) -> Result<Vec<(Cidr, PackedClaim)>, FirewallError> {
-    let mut wanted = Vec::new();
-    for set in catalog
-        .0
-        .iter()
-        .filter(|set| set.policy == policy && !set.entries.is_empty())
-    {
-        let owner = core.owner_id(&Owner::Set(set.name.clone()));
-        let slot = core.slot(policy, Some(&Tag::of_set(&set.name)))?;
-        let holder = core.holder(owner);
-        core.tags_mut(policy).0.hold(slot, holder);
-        pinned.push((policy, slot));
-        let claim = PackedClaim {
-            reason: ReasonId::NONE,
-            expiration: 0,
-            creation: now,
-            owner,
-            slot,
-        };
-        wanted.extend(set.entries.iter().map(|cidr| (*cidr, claim)));
+/// What the events of a step name.
+fn origin(core: &Core, set: Option<OwnerId>) -> Origin {
+    let actor = match set.map(|set| core.owners().get(set)) {
+        Some(Owner::Set(name)) => Actor::Set(name.clone()),
+        // Every step is a set's.
+        _ => Actor::Expiry,
+    };
+    Origin {
+        actor,
+        metadata: None,
     }
-    wanted.sort_by_key(|(cidr, _)| *cidr);
-    Ok(wanted)
 }
 
 /// Whether the table could hold the claims of the sets if it were empty: before a plan is made, which takes the memory
-/// of many rules for each of them, under the lock.
-fn check_wanted(
-    core: &Core,
-    policy: Policy,
-    wanted: &[(Cidr, PackedClaim)],
-) -> Result<(), FirewallError> {
+/// of many rules, under the lock.
+fn check_wanted(core: &Core, policy: Policy, wanted: &Wanted<'_>) -> Result<(), FirewallError> {
     let limit = core.limits().of(policy);
-    for is_ipv4 in [true, false] {
-        let rules = wanted.chunk_by(|(a, _), (b, _)| a == b);
-        let mine = rules.filter(|claims| claims[0].0.is_ipv4() == is_ipv4);
-        if mine.count() > limit {
+    let (mut v4, mut v6) = (0, 0);
+    wanted.each(|cidr| *(if cidr.is_ipv4() { &mut v4 } else { &mut v6 }) += 1);
+    for (is_ipv4, count) in [(true, v4), (false, v6)] {
+        if count > limit {
             return Err(FirewallError::Full {
                 policy,
                 family: family(is_ipv4),
@@ -198,79 +200,6 @@ fn check_wanted(
         }
     }
     Ok(())
-}
-
-/// The steps from the claims that sets have now to the wanted ones, in the order of CIDRs.
-fn plan(
-    core: &Core,
-    policy: Policy,
-    wanted: &[(Cidr, PackedClaim)],
-    change: &mut SetChange,
-) -> Vec<Step> {
-    let table = core.table(policy);
-    let set_of = |claim: &PackedClaim| match core.owners().get(claim.owner) {
-        Owner::Set(name) => Some(name),
-        _ => None,
-    };
-    let mut steps = Vec::new();
-    let mut step_to = |cidr: Cidr, wanted: &[(Cidr, PackedClaim)]| {
-        let before = table.claims(cidr);
-        let is_wanted = |claim: &PackedClaim| wanted.iter().any(|(_, w)| w.owner == claim.owner);
-        let gone: Vec<PackedClaim> = before
-            .iter()
-            .filter(|c| set_of(c).is_some() && !is_wanted(c))
-            .copied()
-            .collect();
-        let new: Vec<PackedClaim> = wanted
-            .iter()
-            .map(|(_, w)| *w)
-            .filter(|w| before.of(w.owner).is_none())
-            .collect();
-        let Some(set) = new.first().or(gone.first()).and_then(set_of).cloned() else {
-            return;
-        };
-        change.added += new.len();
-        change.removed += gone.len();
-        let kept = before.clone().without(|claim| gone.contains(claim));
-        let after = new
-            .into_iter()
-            .fold(kept, |claims, claim| claims.with(claim, core.owners()));
-        steps.push(Step {
-            key: RuleKey::new(policy, cidr),
-            before,
-            after,
-            set,
-        });
-    };
-    for claims in wanted.chunk_by(|(a, _), (b, _)| a == b) {
-        step_to(claims[0].0, claims);
-    }
-    for (cidr, shown) in table.iter_after(None) {
-        // A set's claim is shown first, so the shown one tells whether there is any.
-        if set_of(shown).is_some() && wanted.binary_search_by_key(&cidr, |(c, _)| *c).is_err() {
-            step_to(cidr, &[]);
-        }
-    }
-    steps.sort_unstable_by_key(|step| step.key.cidr);
-    steps
-}
-
-/// Sorts steps so that no covered source is uncovered in between, and the table grows as late as possible.
-fn in_order(steps: Vec<Step>) -> Vec<Step> {
-    let mut groups: Vec<Vec<Step>> = Vec::new();
-    for step in steps {
-        // In the order of CIDRs, a prefix is followed by those that it covers.
-        match groups.last_mut() {
-            Some(group) if group[0].key.cidr.contains(step.key.cidr.addr()) => group.push(step),
-            _ => groups.push(vec![step]),
-        }
-    }
-    groups.sort_by_key(|group| group.iter().map(Step::growth).sum::<isize>());
-    let ordered = groups.into_iter().flat_map(|mut group| {
-        group.sort_by_key(Step::is_gone);
-        group
-    });
-    ordered.collect()
 }
 
 /// Whether the tables hold the outcome, and the data plane every state in between.

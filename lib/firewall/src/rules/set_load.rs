@@ -7,7 +7,6 @@ use crate::guard::Guard;
 use super::{
     Firewall, SetError, SetStore,
     reload::{LoadedSet, SetCatalog},
-    setfile::is_empty_on_purpose,
     sets::file_name,
 };
 
@@ -86,13 +85,13 @@ impl SetStore {
 
     fn load(&self, policy: Policy, name: SetName) -> Result<LoadedSet, SetError> {
         let bytes = self.bytes(policy, &name)?;
-        let entries = self.parse(policy, &name, &bytes)?;
+        let lines = self.parse(policy, &name, &bytes)?;
         Ok(LoadedSet {
-            is_suspect: entries.is_empty() && !is_empty_on_purpose(&bytes),
+            is_suspect: lines.is_suspect(),
             is_cut: bytes.last().is_some_and(|last| *last != b'\n'),
             policy,
             name,
-            entries,
+            entries: lines.finish(),
         })
     }
 

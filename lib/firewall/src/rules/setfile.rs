@@ -1,13 +1,15 @@
 //! The format of a set file: that of all lists ([`list_entries`]). What this program writes is one CIDR a line, which
 //! Couic 1.0 reads.
 
-use couic_common::{Cidr, CidrError, list_entries, list_networks, quotable};
+use std::io;
+
+use couic_common::{Cidr, CidrError, list_entry, list_networks, quotable, without_mark};
 
 /// The comment in a file that has no entry on purpose. Without it, such a file is taken for a failed download.
 pub(super) const EMPTY_ON_PURPOSE: &str = "# empty on purpose";
 
-/// The most networks of one file, ranges expanded: more than 5 MiB of CIDRs are.
-const MOST: usize = 1 << 20;
+/// The most networks of one file by itself, ranges expanded: more than 256 MiB of CIDRs are.
+const MOST: usize = 1 << 25;
 
 /// The first line of a set that is not a CIDR.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,35 +22,116 @@ pub struct BadLine {
     pub problem: CidrError,
 }
 
+/// A set that is read line by line.
+#[derive(Debug)]
+pub struct SetLines {
+    networks: Vec<Cidr>,
+    line: u64,
+    most: usize,
+    is_empty_on_purpose: bool,
+}
+
+impl SetLines {
+    /// One that has at most so many distinct networks, ranges expanded.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self {
+            networks: Vec::new(),
+            line: 0,
+            most,
+            is_empty_on_purpose: false,
+        }
+    }
+
+    /// Reads the next line, without its end.
+    ///
+    /// # Errors
+    /// [`BadLine`]; then the whole set counts for nothing.
+    pub fn read(&mut self, line: &[u8]) -> Result<(), BadLine> {
+        self.line += 1;
+        let line = if self.line == 1 {
+            without_mark(line)
+        } else {
+            line
+        };
+        let Some(entry) = list_entry(line) else {
+            self.is_empty_on_purpose |= is_empty_on_purpose(line);
+            return Ok(());
+        };
+        let bad = |problem| BadLine {
+            line: self.line,
+            text: quotable(entry).map(str::to_owned),
+            problem,
+        };
+        let networks = &mut self.networks;
+        list_networks(entry, |cidr| networks.push(cidr)).map_err(bad)?;
+        // Lists repeat themselves, as several that were put together: duplicates are dropped once they are half of it.
+        if networks.len() > self.most.saturating_mul(2) {
+            networks.sort_unstable();
+            networks.dedup();
+            if networks.len() > self.most {
+                return Err(bad(CidrError::TooMany { most: self.most }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of memory that it takes.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.networks.capacity() * size_of::<Cidr>()
+    }
+
+    /// Whether it has no entry, and no line so far that says so on purpose.
+    #[must_use]
+    pub const fn is_suspect(&self) -> bool {
+        self.networks.is_empty() && !self.is_empty_on_purpose
+    }
+
+    /// The entries, sorted, each once.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Cidr> {
+        self.networks.sort_unstable();
+        self.networks.dedup();
+        self.networks
+    }
+}
+
 /// Reads a set. The entries come sorted, each once.
 ///
 /// # Errors
 /// The first line that is not a CIDR; then the whole set counts for nothing.
 pub fn parse_set(bytes: &[u8]) -> Result<Vec<Cidr>, BadLine> {
-    let mut entries = Vec::new();
-    for (line, entry) in list_entries(bytes) {
-        let bad = |problem| BadLine {
-            line,
-            text: quotable(entry).map(str::to_owned),
-            problem,
-        };
-        list_networks(entry, |cidr| entries.push(cidr)).map_err(bad)?;
-        if entries.len() > MOST {
-            return Err(bad(CidrError::TooMany { most: MOST }));
-        }
+    parse_lines(bytes, MOST).map(SetLines::finish)
+}
+
+/// The same, as far as it is needed to tell whether it has no entry on purpose, with at most so many networks.
+pub(super) fn parse_lines(bytes: &[u8], most: usize) -> Result<SetLines, BadLine> {
+    let mut lines = SetLines::new(most);
+    for line in bytes.split(|b| *b == b'\n') {
+        lines.read(line)?;
     }
-    entries.sort_unstable();
-    entries.dedup();
-    Ok(entries)
+    Ok(lines)
 }
 
-/// Whether a file without entries says that this is meant.
-pub(super) fn is_empty_on_purpose(bytes: &[u8]) -> bool {
-    let mut lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
-    lines.any(|line| line.eq_ignore_ascii_case(EMPTY_ON_PURPOSE.as_bytes()))
+/// Whether a line says that a file without entries is meant so.
+fn is_empty_on_purpose(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.eq_ignore_ascii_case(EMPTY_ON_PURPOSE.as_bytes())
 }
 
-/// The form in which sets are written.
+/// Writes a set in the form in which files have it.
+///
+/// # Errors
+/// Those of `to`.
+pub(super) fn write_entries(entries: &[Cidr], to: &mut impl io::Write) -> io::Result<()> {
+    if entries.is_empty() {
+        return writeln!(to, "{EMPTY_ON_PURPOSE}");
+    }
+    entries.iter().try_for_each(|cidr| writeln!(to, "{cidr}"))
+}
+
+/// The same as text.
 pub(super) fn write_set(entries: &[Cidr]) -> String {
     use std::fmt::Write;
     if entries.is_empty() {
@@ -129,10 +212,12 @@ mod tests {
 
     #[test]
     fn ranges_make_no_more_networks_than_a_file_of_cidrs() {
-        let range = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe\n";
-        let error = parse_set(range.repeat(5000).as_bytes()).unwrap_err();
-        assert_eq!(error.problem, CidrError::TooMany { most: MOST });
-        assert_eq!(error.line, 4129);
+        let range = |n: u32| format!("{n:x}::1-{n:x}:ffff:ffff:ffff:ffff:ffff:ffff:fffe\n");
+        let text: String = (1..1000).map(range).collect();
+        let most = 10_000;
+        let error = parse_lines(text.as_bytes(), most).map(drop).unwrap_err();
+        assert_eq!(error.problem, CidrError::TooMany { most });
+        assert_eq!(error.line, 91, "of 222 networks each");
     }
 
     #[test]
@@ -141,12 +226,22 @@ mod tests {
         assert_eq!(parse_set(write_set(&entries).as_bytes()), Ok(entries));
         let none = write_set(&[]);
         assert_eq!(parse_set(none.as_bytes()), Ok(Vec::new()));
-        assert!(is_empty_on_purpose(none.as_bytes()));
-        assert!(is_empty_on_purpose(
-            b"# by cron\r\n # Empty on purpose \r\n"
-        ));
-        for other in ["", "\n", "# nothing", "# empty"] {
-            assert!(!is_empty_on_purpose(other.as_bytes()), "{other:?}");
+        let is_suspect = |text: &str| parse_lines(text.as_bytes(), 9).unwrap().is_suspect();
+        assert!(!is_suspect(&none));
+        assert!(!is_suspect("# by cron\r\n # Empty on purpose \r\n"));
+        assert!(!is_suspect("10.0.0.0/8"));
+        for other in ["", "\n", "# nothing", "# empty", "\n# a\n; b\n"] {
+            assert!(is_suspect(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_list_that_repeats_itself_counts_once() {
+        let text = "10.0.0.0/8\n11.0.0.0/8\n".repeat(100);
+        let read = parse_lines(text.as_bytes(), 2).unwrap().finish();
+        assert_eq!(read.len(), 2);
+        let mut written = Vec::new();
+        write_entries(&read, &mut written).unwrap();
+        assert_eq!(written, write_set(&read).as_bytes());
     }
 }

@@ -3,12 +3,14 @@
 //! Files are replaced whole (written aside, synced, renamed), so that a reader or a crash never meets half a set.
 //! They belong to whom the working directory belongs. All calls block on the disk.
 
+mod exchange;
 mod folders;
 mod read;
 
 use std::{
+    borrow::Cow,
     fs::{self, File, Permissions},
-    io::{self, ErrorKind, Write},
+    io::{self, BufWriter, ErrorKind, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,14 +20,16 @@ use couic_common::{Cidr, Policy, SetName, SetSummary};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
+pub use self::exchange::{Expected, NewFile};
 pub(super) use self::folders::sync_folder;
 use self::folders::{give_to_owner_of, make_dir, remove_half_written};
-use super::{set_error::SetError, setfile::write_set};
+use super::{set_error::SetError, setfile::write_entries};
 use crate::dataplane::Limits;
 use couic_files::refuses_data;
 
-/// The largest set file, bytes.
-pub const MAX_SET_FILE: u64 = 5 * 1024 * 1024;
+/// The largest set file, bytes: read whole, it is in memory for a moment. How many entries are loaded is bounded by the
+/// places for rules.
+pub const MAX_SET_FILE: u64 = 256 * 1024 * 1024;
 
 /// The prefix of temporary files.
 const HALF_WRITTEN: &str = ".new-";
@@ -72,8 +76,9 @@ impl SetStore {
         Self { limits, ..self }
     }
 
-    /// How many entries of a policy's sets are loaded into memory at most.
-    pub(super) fn most(&self, policy: Policy) -> usize {
+    /// How many entries of a policy's sets are loaded at most.
+    #[must_use]
+    pub fn most(&self, policy: Policy) -> usize {
         self.limits.of(policy).saturating_mul(4)
     }
 
@@ -120,12 +125,20 @@ impl SetStore {
         name: &SetName,
         entries: &[Cidr],
     ) -> Result<SetSummary, SetError> {
-        if fs::symlink_metadata(self.path(policy, name)).is_err() {
-            return Err(SetError::NotFound {
-                policy,
-                name: name.clone(),
-            });
-        }
+        self.check_there(policy, name, Expected::There)?;
+        self.put(policy, name, entries)
+    }
+
+    /// Writes a set, whether there is one of that name or not.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Io`; nothing has changed then.
+    pub fn put(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        entries: &[Cidr],
+    ) -> Result<SetSummary, SetError> {
         self.write(policy, name, entries, |file, path| {
             file.persist(path).map_err(|error| SetError::Io {
                 path: path.to_owned(),
@@ -141,17 +154,12 @@ impl SetStore {
         entries: &[Cidr],
         persist: impl FnOnce(NamedTempFile, &Path) -> Result<File, SetError>,
     ) -> Result<SetSummary, SetError> {
-        let mut entries = entries.to_vec();
-        entries.sort_unstable();
-        entries.dedup();
-        let text = write_set(&entries);
-        check_size(policy, name, text.len() as u64)?;
-        self.write_text(policy, name, text.as_bytes(), persist)?;
-        Ok(SetSummary {
-            name: name.clone(),
-            entry_count: entries.len() as u64,
-            file_size: text.len() as u64,
-        })
+        let entries = sorted(entries);
+        let staged = self.stage(policy, name, |file| write_entries(&entries, file))?;
+        let summary = staged.summary(name, entries.len());
+        persist(staged.aside, &self.path(policy, name))?;
+        self.sync(policy)?;
+        Ok(summary)
     }
 
     pub(super) fn write_text(
@@ -161,21 +169,45 @@ impl SetStore {
         text: &[u8],
         persist: impl FnOnce(NamedTempFile, &Path) -> Result<File, SetError>,
     ) -> Result<(), SetError> {
-        let (folder, path) = (self.folder(policy), self.path(policy, name));
-        let io_error = |source| SetError::Io {
-            path: path.clone(),
-            source,
+        let staged = self.stage(policy, name, |file| file.write_all(text))?;
+        persist(staged.aside, &self.path(policy, name))?;
+        self.sync(policy)
+    }
+
+    /// Writes a set's new file beside the present one. It is on the disk, and gone when this is dropped.
+    fn stage(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> Result<Staged, SetError> {
+        let folder = self.folder(policy);
+        let staged = || {
+            let aside = tempfile::Builder::new()
+                .prefix(HALF_WRITTEN)
+                .permissions(Permissions::from_mode(0o640))
+                .tempfile_in(&folder)?;
+            let mut file = BufWriter::new(aside.as_file());
+            write(&mut file)?;
+            file.flush()?;
+            drop(file);
+            give_to_owner_of(&folder, aside.path())?;
+            aside.as_file().sync_all()?;
+            let size = aside.as_file().metadata()?.len();
+            Ok(Staged { aside, size })
         };
-        let mut aside = tempfile::Builder::new()
-            .prefix(HALF_WRITTEN)
-            .permissions(Permissions::from_mode(0o640))
-            .tempfile_in(&folder)
-            .map_err(io_error)?;
-        aside.write_all(text).map_err(io_error)?;
-        give_to_owner_of(&folder, aside.path()).map_err(io_error)?;
-        aside.as_file().sync_all().map_err(io_error)?;
-        persist(aside, &path)?;
-        sync_folder(&folder).map_err(io_error)
+        let staged = staged().map_err(|source| SetError::Io {
+            path: self.path(policy, name),
+            source,
+        })?;
+        check_size(policy, name, staged.size)?;
+        Ok(staged)
+    }
+
+    /// Waits until changes of file names are on the disk.
+    fn sync(&self, policy: Policy) -> Result<(), SetError> {
+        let path = self.folder(policy);
+        sync_folder(&path).map_err(|source| SetError::Io { path, source })
     }
 
     /// Removes a set's file.
@@ -192,6 +224,33 @@ impl SetStore {
             other => other.map_err(|source| SetError::Io { path, source }),
         }
     }
+}
+
+/// A set's file that is not in its place yet.
+struct Staged {
+    aside: NamedTempFile,
+    size: u64,
+}
+
+impl Staged {
+    fn summary(&self, name: &SetName, entries: usize) -> SetSummary {
+        SetSummary {
+            name: name.clone(),
+            entry_count: entries as u64,
+            file_size: self.size,
+        }
+    }
+}
+
+/// The entries in order, each once: not copied if they are so already.
+fn sorted(entries: &[Cidr]) -> Cow<'_, [Cidr]> {
+    if entries.is_sorted_by(|a, b| a < b) {
+        return Cow::Borrowed(entries);
+    }
+    let mut entries = entries.to_vec();
+    entries.sort_unstable();
+    entries.dedup();
+    Cow::Owned(entries)
 }
 
 pub(super) fn file_name(name: &SetName) -> String {

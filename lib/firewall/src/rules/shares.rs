@@ -65,6 +65,10 @@ impl Held {
         }
     }
 
+    pub(super) const fn by_sets(&self) -> usize {
+        self.by_sets
+    }
+
     fn of(&self, id: OwnerId) -> usize {
         self.by_owner.get(&id).copied().unwrap_or(0)
     }

@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     /// The answer to `GET /v1/ignore`.
     pub(crate) ignore: Reply,
+    /// The answer to `GET /v1/drop`.
+    pub(crate) drop: Reply,
     /// While set, batches are not answered.
     pub(crate) is_gated: bool,
 }
@@ -51,6 +53,7 @@ impl Fake {
             token: TOKEN.to_owned(),
             judge: Box::new(|_| None),
             ignore: Reply::text(200, "application/x-ndjson", ""),
+            drop: Reply::text(200, "application/x-ndjson", ""),
             is_gated: false,
         }));
         let gate = Arc::new(Condvar::new());
@@ -150,6 +153,10 @@ fn answer(world: &Mutex<World>, gate: &Condvar, request: &Request) -> Reply {
     }
     if request.line().starts_with("GET /v1/ignore") {
         return world.ignore.clone();
+    }
+    if request.line().starts_with("GET /v1/drop") {
+        assert_eq!(request.line(), "GET /v1/drop?tag=cs-*&owners=true");
+        return world.drop.clone();
     }
     assert_eq!(request.line(), "POST /v1/drop/batch");
     assert_eq!(request.header("content-type"), Some("application/x-ndjson"));

@@ -1,5 +1,6 @@
 //! The injector against a stand-in for the daemon, over its Unix socket.
 
+mod claims;
 mod daemon;
 mod failures;
 mod ignored;

@@ -53,6 +53,22 @@ fn a_slow_follower_misses_the_oldest_and_is_told() {
 }
 
 #[test]
+fn a_position_is_known_without_events() {
+    let mut bus = EventBus::default();
+    let subscriber = bus.subscribe(2);
+    (0..3).for_each(|_| bus.publish(event));
+    assert_eq!(subscriber.last(), 3);
+    let blocks = subscriber.recv_timeout(Duration::ZERO).events.into_blocks();
+    // Whole, also what was missed.
+    let kept: Vec<u64> = blocks
+        .iter()
+        .flat_map(|b| b.iter().map(|e| e.seq))
+        .collect();
+    assert_eq!(kept, [1, 2, 3]);
+    assert_eq!(subscriber.last(), 3);
+}
+
+#[test]
 fn a_dropped_subscription_costs_nothing() {
     let mut bus = EventBus::default();
     drop(bus.subscribe(2));

@@ -13,7 +13,7 @@ use couic_files::{open_beneath, read_bounded, shown_name};
 use super::{MAX_SET_FILE, SetStore, check_size, file_name};
 use crate::rules::{
     set_error::SetError,
-    setfile::{BadLine, parse_set},
+    setfile::{BadLine, SetLines, parse_lines},
 };
 
 /// How many files that are not read are named.
@@ -27,7 +27,8 @@ impl SetStore {
     pub fn list(&self, policy: Policy) -> Result<Vec<SetSummary>, SetError> {
         let summary = |name: SetName| {
             let bytes = self.bytes(policy, &name).unwrap_or_default();
-            let entries = parse_set(&bytes).unwrap_or_default();
+            let lines = parse_lines(&bytes, self.most(policy));
+            let entries = lines.map(SetLines::finish).unwrap_or_default();
             SetSummary {
                 name,
                 entry_count: entries.len() as u64,
@@ -43,7 +44,7 @@ impl SetStore {
     /// `NotFound`, `BadLine`, `TooLarge`, `Unreadable`.
     pub fn read(&self, policy: Policy, name: &SetName) -> Result<Vec<Cidr>, SetError> {
         let bytes = self.bytes(policy, name)?;
-        self.parse(policy, name, &bytes)
+        self.parse(policy, name, &bytes).map(SetLines::finish)
     }
 
     pub(in crate::rules) fn parse(
@@ -51,20 +52,15 @@ impl SetStore {
         policy: Policy,
         name: &SetName,
         bytes: &[u8],
-    ) -> Result<Vec<Cidr>, SetError> {
-        parse_set(bytes).map_err(
-            |BadLine {
-                 line,
-                 text,
-                 problem,
-             }| SetError::BadLine {
-                policy,
-                file: file_name(name),
-                line,
-                text,
-                problem,
-            },
-        )
+    ) -> Result<SetLines, SetError> {
+        let bad = |bad: BadLine| SetError::BadLine {
+            policy,
+            file: file_name(name),
+            line: bad.line,
+            text: bad.text,
+            problem: bad.problem,
+        };
+        parse_lines(bytes, self.most(policy)).map_err(bad)
     }
 
     /// The content of a set's file.

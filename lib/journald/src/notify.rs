@@ -1,4 +1,4 @@
-//! systemd as the supervisor: sd_notify(3).
+//! systemd as the supervisor of a program: sd_notify(3).
 
 use std::{
     env, io,
@@ -15,31 +15,38 @@ const LONGEST: usize = 500;
 
 /// systemd, if it has started this process as a unit of `Type=notify`.
 #[derive(Debug)]
-pub(crate) struct Notify(Option<UnixDatagram>);
+pub struct Notify(Option<UnixDatagram>);
 
 impl Notify {
     /// Call it before this process is confined: afterwards it may not reach the socket.
-    pub(crate) fn find() -> Self {
+    #[must_use]
+    pub fn find() -> Self {
         let Ok(name) = env::var("NOTIFY_SOCKET") else {
             return Self(None);
         };
         let connected = connect(&name)
-            .inspect_err(|error| warn!("cannot notify systemd that couicmon is ready: {error}"));
+            .inspect_err(|error| warn!("cannot notify systemd that this is ready: {error}"));
         Self(connected.ok())
     }
 
-    /// All sources are read.
-    pub(crate) fn ready(&self, status: &str) {
+    /// Whether systemd waits for notifications, and so starts this process again if it fails.
+    #[must_use]
+    pub const fn is_supervised(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// All is at work.
+    pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}\n", one_line(status)));
     }
 
     /// A reload has begun.
-    pub(crate) fn reloading(&self) {
+    pub fn reloading(&self) {
         self.send("RELOADING=1\nSTATUS=reloading\n");
     }
 
     /// The end has begun.
-    pub(crate) fn stopping(&self) {
+    pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=sending what is held\n");
     }
 
@@ -49,7 +56,6 @@ impl Notify {
         }
     }
 }
-
 fn one_line(text: &str) -> String {
     let text = text.replace(char::is_control, " ");
     text[..text.floor_char_boundary(LONGEST)].to_owned()

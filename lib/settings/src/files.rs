@@ -1,12 +1,12 @@
-//! The files of the configuration: the main one, and `*.toml` of the directory beside it, in the order of their names.
+//! The files of a configuration: the main one, and `*.toml` of the directory beside it, in the order of their names.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
+use crate::Part;
 use couic_files::read_bounded;
-use couic_settings::Part;
 
 /// The largest file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -14,8 +14,11 @@ const LARGEST: u64 = 1 << 20;
 /// Most files in the directory.
 const MOST: usize = 256;
 
-/// Reads all of them, or tells why that is not possible.
-pub(super) fn read(main: &Path) -> Result<Vec<Part>, String> {
+/// Reads all of them: `main`, and those of the directory of the same name with `.d`, which may be missing.
+///
+/// # Errors
+/// In a sentence with the path.
+pub fn read_parts(main: &Path) -> Result<Vec<Part>, String> {
     let mut parts = Vec::from([part(main.to_owned())?]);
     let dir = main.with_extension("d");
     for path in fragments(&dir).map_err(|error| unreadable(&dir, &error))? {
@@ -24,7 +27,6 @@ pub(super) fn read(main: &Path) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-/// The directory may be missing.
 fn fragments(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -48,7 +50,7 @@ fn fragments(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn part(path: PathBuf) -> Result<Part, String> {
-    // A pipe is fine, as of `couicmon -c <(…)`.
+    // A pipe is fine, as of `PROGRAM -c <(…)`.
     let bytes = fs::File::open(&path).and_then(|file| read_bounded(file, LARGEST));
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
     match text {

@@ -25,7 +25,10 @@ const RTA_VIA: u16 = 18;
 const BUFFER: usize = 64 * 1024;
 
 /// Every next hop of every default route, IPv4 and IPv6, in one piece or in halves.
-pub(super) fn default_gateways() -> io::Result<Vec<IpAddr>> {
+///
+/// # Errors
+/// The system's, or the kernel's answer is malformed.
+pub fn default_gateways() -> io::Result<Vec<IpAddr>> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Raw,
