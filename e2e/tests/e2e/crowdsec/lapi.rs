@@ -128,7 +128,10 @@ impl<'lab> Lapi<'lab> {
     fn log_in(&mut self) {
         let body =
             json!({"machine_id": "m", "password": "word", "scenarios": ["test/scan"]}).to_string();
-        let answer = ask(&self.api(""), "POST", "/v1/watchers/login", Some(&body)).expect(200);
+        let answer = self
+            .api("")
+            .request("POST", "/v1/watchers/login", Some(&body))
+            .expect(200);
         let token = answer.json()["token"].as_str().expect("a token").to_owned();
         self.login = format!("Authorization: Bearer {token}\r\n");
     }
@@ -140,7 +143,7 @@ impl<'lab> Lapi<'lab> {
     }
 
     fn as_machine(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
-        ask(&self.api(&self.login), method, path, body)
+        self.api(&self.login).request(method, path, body)
     }
 
     /// Makes decisions as an agent does: origin, scope, value, seconds.
@@ -169,7 +172,9 @@ impl<'lab> Lapi<'lab> {
     /// The bans in force: id, tag as the bouncer makes it, value, end. Not the stream, so that nothing is taken from it.
     pub(super) fn decisions(&self) -> Vec<(i64, String, String, f64)> {
         let api = self.api(&format!("X-Api-Key: {KEY}\r\n"));
-        let answer = ask(&api, "GET", "/v1/decisions?dedup=false", None).expect(200);
+        let answer = api
+            .request("GET", "/v1/decisions?dedup=false", None)
+            .expect(200);
         let now = unix_now();
         let all: Value = answer.json();
         let all = all.as_array().cloned().unwrap_or_default();
@@ -194,18 +199,6 @@ impl<'lab> Lapi<'lab> {
     pub(super) fn key_file(&self, to: &Path) {
         fs::write(to, KEY).expect("write the key");
     }
-}
-
-/// A request, again if a signal interrupted it.
-fn ask(api: &Api, method: &str, path: &str, body: Option<&str>) -> Answer {
-    until("the LAPI answers", LONG, || {
-        match api.try_request(method, path, body) {
-            Ok(answer) => Some(answer),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => None,
-            Err(error) => panic!("{method} {path}: {error}"),
-        }
-    })
-    .0
 }
 
 pub(super) fn address() -> SocketAddr {
