@@ -134,7 +134,8 @@ fn furnish(
     let peering = peering.map(|shared| engine(&firewall, shared));
     let health = Arc::new(Mutex::new(Box::new(healthy) as HealthSource));
     let state = Arc::clone(&health);
-    let sets = Arc::new(SetStore::open(dir.path()).unwrap());
+    let sets = SetStore::open(dir.path()).unwrap().for_limits(limits);
+    let sets = Arc::new(sets);
     let panic = Arc::new(PanicSwitch::open(dir.path(), Arc::clone(&firewall)));
     let switch = Arc::clone(&panic);
     let confirmations = Confirmations::open(dir.path(), Arc::clone(&firewall), Arc::clone(&sets));

@@ -5,7 +5,10 @@ use couic_common::{Cidr, Policy, SetName};
 use super::{
     Change, Confirmations, FileChange, SetChange, change::Key, record::Head, undo::Outcome,
 };
-use crate::rules::{SetCatalog, SetEntries, SetError, SetStore, parse_set};
+use crate::{
+    guard::Guard,
+    rules::{SetCatalog, SetEntries, SetError, SetStore, parse_set},
+};
 
 impl Confirmations {
     /// Restores the rules of sets, all of them or none, then the files. If it fails halfway, the next attempt goes on
@@ -19,11 +22,14 @@ impl Confirmations {
         }
         let _turn = self.sets.turn();
         let before = self.firewall.sets_in_force();
-        let in_force = undone(before.clone(), changes, outcome);
+        let mut catalog = SetCatalog::of(undone(before.clone(), changes, outcome));
+        let check = self.firewall.guard().map(Guard::for_sets_and_peers);
+        let sifted = check.as_ref().map(|c| c.sift(&self.firewall, &mut catalog));
+        // A file may have entries that were never in force. One that protected nothing before exposes nothing now.
+        let _permit = sifted.and_then(Result::ok);
+        let in_force = catalog.entries();
         if in_force != before
-            && let Err(error) = self
-                .firewall
-                .replace_sets(&SetCatalog::of(in_force.clone()))
+            && let Err(error) = self.firewall.replace_sets(&catalog)
         {
             return outcome.failed("the rules of sets", error);
         }
