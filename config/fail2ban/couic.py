@@ -9,7 +9,7 @@ For all jails, in /etc/fail2ban/jail.d/couic.local (couicctl setup writes it):
 Options, as in banaction = couic.py[socket="/run/couic/couic.sock", token_file="/etc/couic/fail2ban.token"]: see OPTIONS.
 
 What it guarantees:
-- A jail never waits for Couic. Its bans and unbans are gathered by a thread and sent as batches over the Unix socket.
+- A jail does not wait for Couic. Its bans and unbans are gathered by a thread and sent as batches over the Unix socket.
 - While Couic is away or busy they wait, the last one for each address, and none is lost but those beyond `queue`.
 - A rule ends when the ban does, also after a restart of fail2ban, and never before: a renewal does not shorten it.
 - A stop of fail2ban or of a jail leaves the rules. An unban by an administrator deletes them, one or all.
@@ -53,6 +53,8 @@ LONGEST_AWAY = 2
 LONGEST_REFUSED = 15
 # The most that Retry-After may ask for.
 LONGEST_ASKED = 60
+# How long a ban waits for a place in the queue while Couic answers.
+LONGEST_FULL = 1
 # An answer lists so many failures.
 BATCH = 1000
 LONGEST_ANSWER = 4 << 20
@@ -183,8 +185,10 @@ class Sender:
     def put(self, ip, until, reason=None):
         """Queues a ban until a time in Unix seconds (0 = for ever), or an unban (None)."""
         with self.changed:
+            # A start may be faster than Couic for a moment. One that does not answer is not waited for.
+            self.changed.wait_for(lambda: self.has_room(ip) or self.failing is not None, LONGEST_FULL)
             before = self.waiting.get(ip)
-            if before is None and len(self.waiting) >= int(self.couic.options["queue"]):
+            if not self.has_room(ip):
                 self.too_many += 1
                 if self.too_many == 1:
                     logSys.error("[%s] %d changes wait for couic, and further ones are not kept", self.jail, len(self.waiting))
@@ -199,6 +203,9 @@ class Sender:
                 self.closing = False
                 self.thread = threading.Thread(target=self.run, name="f2b/couic", daemon=True)
                 self.thread.start()
+
+    def has_room(self, ip):
+        return ip in self.waiting or len(self.waiting) < int(self.couic.options["queue"])
 
     def close(self, timeout):
         """Sends what waits, if Couic answers."""
@@ -246,6 +253,7 @@ class Sender:
             if not self.closing:
                 self.changed.wait_for(lambda: self.closing or len(self.waiting) >= BATCH, GATHER)
             batch = {ip: self.waiting.pop(ip) for ip in list(self.waiting)[:BATCH]}
+            self.changed.notify_all()
             if self.too_many and batch:
                 logSys.error(
                     "[%s] %d changes were not kept. Once couic answers: fail2ban-client reload --restart %s",
@@ -297,6 +305,7 @@ class Sender:
         with self.changed:
             again.update(self.waiting)
             self.waiting = again
+            self.changed.notify_all()
             self.changed.wait_for(lambda: self.closing, pause)
             return not self.closing
 

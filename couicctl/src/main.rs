@@ -11,7 +11,6 @@
 //! couicctl drop add 192.0.2.7 -t scan -e 2h && couicctl check 192.0.2.7 --json
 //! ```
 
-mod asn;
 mod cli;
 mod commands;
 mod complete;

@@ -41,7 +41,7 @@ fn date(text: &str) -> Option<f64> {
     let (plain, ahead) = match zone.split_at_checked(1)? {
         (sign @ ("+" | "-"), time) if text.contains(['T', 't', ' ']) => {
             let (hours, minutes) = time.split_once(':')?;
-            let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+            let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
             let seconds = f64::from(hours * 60 + minutes) * 60.0;
             let plain = text.strip_suffix(zone)?;
             let ahead = if sign == "+" { seconds } else { -seconds };

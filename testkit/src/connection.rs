@@ -136,7 +136,13 @@ impl Connection {
     /// The system's; [`ErrorKind::WouldBlock`] after a silence of [`LONG`].
     pub fn receive(&mut self) -> io::Result<&[u8]> {
         self.unread.drain(..std::mem::take(&mut self.done));
-        let read = self.stream.read(&mut self.buffer)?;
+        // With a timeout, the system does not go on by itself after a signal.
+        let read = loop {
+            match self.stream.read(&mut self.buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.unread.extend_from_slice(&self.buffer[..read]);
         Ok(if read == 0 { &[] } else { &self.unread })
     }

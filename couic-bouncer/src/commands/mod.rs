@@ -22,8 +22,11 @@ use crate::{
 /// The configuration is invalid, or what an argument names is not in it (EX_USAGE). What clap refuses is 2.
 const EXIT_USAGE: u8 = 64;
 
+/// The socket is on this machine: a longer silence is a program that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A list is fetched and judged before an order is answered.
-const PATIENCE: Duration = Duration::from_secs(120);
+const FETCHING: Duration = Duration::from_secs(120);
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +87,12 @@ fn socket(config: &Path) -> PathBuf {
         .control
 }
 
-fn ask(config: &Path, request: &str) -> Result<String, Failure> {
+fn ask(config: &Path, request: &str, patience: Duration) -> Result<String, Failure> {
     let socket = socket(config);
     let ask = Ask {
         program: NAME,
         socket: &socket,
-        patience: PATIENCE,
+        patience,
     };
     Ok(ask.send(request)?)
 }
@@ -100,7 +103,7 @@ fn status(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
-    let text = ask(config, "GET /v1/status")?;
+    let text = ask(config, "GET /v1/status", PATIENCE)?;
     let status: Status = serde_json::from_str(&text).map_err(|error| {
         Failure::Failed(format!("the answer of {NAME} cannot be read: {error}"))
     })?;
@@ -142,7 +145,7 @@ fn order(config: &Path, name: &str, order: &str, out: &mut dyn Write) -> Result<
             "{name:?} is not the name of a feed"
         )));
     }
-    let text = ask(config, &format!("POST /v1/feeds/{name}/{order}"))?;
+    let text = ask(config, &format!("POST /v1/feeds/{name}/{order}"), FETCHING)?;
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let message = answer["message"].as_str().unwrap_or("done");
     writeln!(out, "{message}")?;

@@ -266,10 +266,7 @@ mod tests {
         };
         let step = ThreadStep::sets(Sets::NONE).no_new_privs();
         step.domain(domain.as_fd()).here().unwrap();
-        seccomp::refuse(&super::refused())
-            .unwrap()
-            .install(false)
-            .unwrap();
+        seccomp::refuse(&refused()).unwrap().install(false).unwrap();
         let refused = |result: io::Result<()>| {
             assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EACCES));
         };

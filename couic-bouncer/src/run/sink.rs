@@ -34,7 +34,11 @@ impl SetSink for Sink {
             let list = list.clone();
             async move { client.put_set_list(policy, set, list, true).await }
         };
-        let written = self.injector()?.ask(put).await.map_err(failed)?;
+        let written = self
+            .injector()?
+            .ask(put)
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(Put {
             refused: written.refused_count,
         })
@@ -47,13 +51,17 @@ impl SetSink for Sink {
         match self.injector()?.ask(remove).await {
             Ok(_) => Ok(()),
             Err(error) if error.status() == Some(404) => Ok(()),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(&error)),
         }
     }
 
     async fn has(&self, policy: Policy, set: &SetName) -> Result<bool, SinkError> {
         let list = |client: couic_client::Client| async move { client.sets(policy).await };
-        let sets = self.injector()?.ask(list).await.map_err(failed)?;
+        let sets = self
+            .injector()?
+            .ask(list)
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(sets.iter().any(|one| one.name == *set))
     }
 
@@ -64,8 +72,8 @@ impl SetSink for Sink {
     }
 }
 
-fn failed(error: ClientError) -> SinkError {
-    told(couic_common::error_chain(&error))
+fn failed(error: &ClientError) -> SinkError {
+    told(couic_common::error_chain(error))
 }
 
 /// Texts for terminals have their advice on lines of their own.

@@ -126,6 +126,7 @@ pub(super) fn put_list(call: &Call, List { lines, is_cut }: List) -> Outcome {
         return Err(set_list::empty(policy, name));
     }
     let entries = lines.finish();
+    call.api().sets.check_count(policy, name, entries.len())?;
     scope::entries(call, &entries)?;
     let lifted = judged(call, policy, &entries, asked)?;
     let note = || {

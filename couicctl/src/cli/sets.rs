@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use couic_common::{Policy, SetName};
+use couic_feeds::asn::Asn;
 
 use super::{Confirm, force::SetForce, policy_parser};
-use crate::{asn::Asn, complete, input::Networks};
+use crate::{complete, input::Networks};
 
 const SOURCES: &str = "\
 Examples:

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use couic_client::ClientError;
 use couic_common::{Cidr, Policy, RefusedSetEntry, SetSummary, counted};
+use couic_feeds::asn;
 use serde_json::json;
 
 use self::write::Write;
 use super::{Context, interrupt::watched, progress::Progress};
 use crate::{
-    asn,
     cli::{SetArg, SetSource, SetsCommand},
     failure::{Failure, print_error, print_warning},
     input, render,
@@ -188,11 +188,21 @@ async fn collect(
     }
     if let Some(asn) = source.from_asn {
         let _waiting = Progress::waiting("fetching the prefixes");
-        entries.extend(asn::prefixes(&cx.asn_url, asn).await?);
+        entries.extend(announced(&cx.asn_url, asn).await?);
     }
     if entries.is_empty() {
         let nothing = Failure::Usage("the input contains no CIDR, nothing was changed".to_owned());
         return Err(hinted(nothing));
     }
     Ok(entries)
+}
+
+async fn announced(url: &str, asn: asn::Asn) -> Result<BTreeSet<Cidr>, Failure> {
+    let agent = concat!("couicctl/", env!("CARGO_PKG_VERSION"));
+    let announced = asn::prefixes(url, asn, agent).await;
+    announced.map_err(|text| {
+        Failure::Failed(format!(
+            "{text}; nothing was changed\nhint: set another source as asn_url in couicctl.toml, or give the prefixes with --from-file"
+        ))
+    })
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use couic_client::{Client, Endpoint, Token};
+use couic_feeds::asn;
 use couic_settings::{ConfigErrors, Section};
 
-use crate::{asn, failure::Failure};
+use crate::failure::Failure;
 
 /// Default path of the file, without `-c`.
 const DEFAULT_FILE: &str = "/etc/couic/couicctl.toml";

@@ -145,22 +145,8 @@ fn decisions_become_dropped_frames_and_end() {
         why.contains("cs-cscli") && why.contains("too many"),
         "{why}"
     );
-    // A second decision, of another origin: the deletion of the first does not undo it.
-    lapi.decide(&[("CAPI", "Ip", "198.51.100.7", 600)]);
-    await_rules("two claims", || scene.claims().len() == 4);
-    let first = lapi
-        .decisions()
-        .into_iter()
-        .find(|one| one.1 == "cs-cscli" && one.2 == "198.51.100.7");
-    lapi.delete(&format!("/{}", first.expect("the first").0));
-    await_rules("one claim", || scene.claims().len() == 3);
+    origins_do_not_undo_each_other(&scene);
     assert_eq!(wire.arrivals(&frames[..1]), [0]);
-    assert!(
-        scene.is_equal(),
-        "{:?}\n{:?}",
-        scene.claims(),
-        scene.expected()
-    );
     lapi.cscli(&["decisions", "delete", "--ip", "198.51.100.7"]);
     let freed = await_rules("it is free", || !scene.has("198.51.100.7/32"));
     println!("free {freed:?} after the deletion");
@@ -169,6 +155,25 @@ fn decisions_become_dropped_frames_and_end() {
     assert!(listed.contains("couic-bouncer"), "{listed}");
     bouncer.stop();
     assert_eq!(scene.claims().len(), 2, "bans stay");
+}
+
+/// A second decision for a banned address, and the deletion of the first.
+fn origins_do_not_undo_each_other(scene: &Scene<'_>) {
+    let lapi = &scene.lapi;
+    lapi.decide(&[("CAPI", "Ip", "198.51.100.7", 600)]);
+    await_rules("two claims", || scene.claims().len() == 4);
+    let first = lapi
+        .decisions()
+        .into_iter()
+        .find(|one| one.1 == "cs-cscli" && one.2 == "198.51.100.7");
+    lapi.delete(&format!("/{}", first.expect("the first").0));
+    await_rules("one claim", || scene.claims().len() == 3);
+    assert!(
+        scene.is_equal(),
+        "{:?}\n{:?}",
+        scene.claims(),
+        scene.expected()
+    );
 }
 
 #[test]

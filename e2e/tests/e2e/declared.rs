@@ -322,7 +322,7 @@ fn set_files_that_are_not_in_force_are_a_difference_and_scoped_tokens_apply_thei
     let file = folder.write("state.toml", "[sets.drop.x]\nentries=['198.51.100.10']\n");
     let (shown, _) = ends(&daemon, 1, &["diff", "-f", &file]);
     assert!(
-        shown.contains("~ set drop/x: its file is as declared, but 1 entry not in force"),
+        shown.contains("~ set drop/x: its file is as declared, its rules are not: 1 entry missing"),
         "{shown}"
     );
     daemon.ctl_ok(&["apply", "-f", &file]);

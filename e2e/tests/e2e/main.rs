@@ -23,6 +23,7 @@ mod old_kernel;
 mod owners;
 mod page;
 mod privileges;
+mod programs;
 mod prometheus;
 mod reporting;
 mod sets;

@@ -3,31 +3,18 @@
 //! An answer is told as a whole or not at all. The LAPI keeps for each key what it has told already, so one that is lost is
 //! not told again: after any error the caller has to pull everything.
 
-use std::{
-    collections::BTreeMap, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path,
-    sync::Arc, time::Duration,
-};
+use std::time::Duration;
 
-use couic_client::{SetupError, tls};
 use couic_common::{error_chain, unix_seconds};
-use couic_files::read_bounded;
-use reqwest::{
-    Client, Response, Url,
-    header::{HeaderMap, HeaderValue},
-};
-use rustls::{
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    sign::{CertifiedKey, SingleCertAndKey},
-};
+use reqwest::{Client, Response, Url, header::HeaderMap};
 
 use crate::{
     Config, CrowdSecError,
+    answer::{Pulled, Reader},
     config::Place,
-    decision::{self, Decision, Skip},
-    model::Told,
+    credentials::{read_key, tls_config},
     names::Names,
-    splitter::{List, SplitError, Splitter},
+    splitter::{SplitError, Splitter},
 };
 
 /// What the LAPI shows in `cscli bouncers list`.
@@ -44,9 +31,6 @@ const BYTES_EACH: usize = 1024;
 /// The least that an answer may have.
 const LEAST_BYTES: usize = 16 << 20;
 
-/// The largest file of a key or certificate.
-const LARGEST_FILE: u64 = 256 << 10;
-
 /// Why a pull failed. The texts have no secrets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PullError {
@@ -62,21 +46,6 @@ pub(crate) enum PullError {
     Answer(String, #[source] SplitError),
     #[error("the answer of the LAPI at {0} has more than {1} MiB")]
     Large(String, usize),
-}
-
-impl From<SplitError> for PullError {
-    fn from(error: SplitError) -> Self {
-        Self::Answer(String::new(), error)
-    }
-}
-
-/// What a pull told, and what was not taken of it.
-#[derive(Debug, Default)]
-pub(crate) struct Pulled {
-    pub(crate) told: Told,
-    pub(crate) skipped: BTreeMap<Skip, u64>,
-    /// The first one of each kind, for the log.
-    pub(crate) examples: BTreeMap<Skip, String>,
 }
 
 /// A connection to the LAPI.
@@ -186,10 +155,7 @@ impl Lapi {
             pulled: Pulled::default(),
             now: unix_seconds(),
         };
-        let shown = |error: PullError| match error {
-            PullError::Answer(_, error) => PullError::Answer(self.shown.clone(), error),
-            error => error,
-        };
+        let bad = |error: SplitError| PullError::Answer(self.shown.clone(), error);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             bytes += chunk.len();
             if bytes > most {
@@ -197,61 +163,14 @@ impl Lapi {
             }
             splitter
                 .push(&chunk, |list, item| reader.take(list, item))
-                .map_err(shown)?;
+                .map_err(bad)?;
         }
-        splitter.finish().map_err(PullError::from).map_err(shown)?;
+        splitter.finish().map_err(bad)?;
         Ok(reader.pulled)
     }
 
     fn failed(&self, error: reqwest::Error) -> PullError {
         PullError::Transport(self.shown.clone(), error_chain(&error.without_url()))
-    }
-}
-
-/// Takes decisions of an answer.
-struct Reader<'a> {
-    config: &'a Config,
-    names: &'a mut Names,
-    pulled: Pulled,
-    now: u64,
-}
-
-impl Reader<'_> {
-    fn take(&mut self, list: List, item: &[u8]) -> Result<(), PullError> {
-        let decision: Decision<'_> = match serde_json::from_slice(item) {
-            Ok(decision) => decision,
-            Err(error) if error.is_data() => {
-                self.skip(Skip::Malformed, item);
-                return Ok(());
-            }
-            Err(error) => return Err(SplitError::Json(error.to_string()).into()),
-        };
-        let told = &mut self.pulled.told;
-        match list {
-            List::Other => {}
-            List::New => match decision::ban(&decision, self.config, self.names, self.now) {
-                Ok(_) if told.new.len() >= self.config.most => told.cut = true,
-                Ok(ban) => told.new.push(ban),
-                Err(why) => self.skip(why, item),
-            },
-            List::Deleted => match decision::target(&decision, self.config) {
-                Ok(_) if told.deleted.len() >= self.config.most => told.cut = true,
-                Ok(id) => told.deleted.push(id),
-                // The new ones are counted.
-                Err(_) => {}
-            },
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, why: Skip, item: &[u8]) {
-        *self.pulled.skipped.entry(why).or_default() += 1;
-        self.pulled.examples.entry(why).or_insert_with(|| {
-            let text = String::from_utf8_lossy(&item[..item.len().min(300)]).into_owned();
-            text.chars()
-                .map(|c| if c.is_control() { '?' } else { c })
-                .collect()
-        });
     }
 }
 
@@ -271,55 +190,4 @@ fn with_query(mut url: Url, config: &Config) -> Url {
     }
     drop(query);
     url
-}
-
-fn tls_config(config: &Config, place: &Place) -> Result<rustls::ClientConfig, CrowdSecError> {
-    let setup = |error: SetupError| CrowdSecError::Setup(error.to_string());
-    let is_tls = matches!(place, Place::Http(url) if url.scheme() == "https");
-    if !is_tls {
-        return tls::untrusting_config().map_err(setup);
-    }
-    let ca = config.ca.as_deref().map(read_file).transpose()?;
-    let mut tls = tls::client_config(ca.as_deref()).map_err(setup)?;
-    if let (Some(certificate), Some(key)) = (&config.certificate, &config.private_key) {
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(&read_file(certificate)?).collect();
-        let chain = chain.map_err(|_| file_error(certificate, "has no certificate in PEM"))?;
-        let secret = PrivateKeyDer::from_pem_slice(&read_file(key)?)
-            .map_err(|_| file_error(key, "has no private key in PEM"))?;
-        let pair =
-            CertifiedKey::from_der(chain, secret, &ring::default_provider()).map_err(|error| {
-                file_error(
-                    certificate,
-                    &format!("cannot be used with its key: {error}"),
-                )
-            })?;
-        tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(pair));
-    }
-    Ok(tls)
-}
-
-fn read_key(path: &Path) -> Result<HeaderValue, CrowdSecError> {
-    let bytes = read_file(path)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
-    let is_key =
-        !text.is_empty() && text.len() <= 4096 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = HeaderValue::try_from(text).ok().filter(|_| is_key);
-    let mut value = value.ok_or_else(|| {
-        file_error(path, "holds no key: what `cscli bouncers add NAME -o raw` prints, alone (its content is not shown)")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, CrowdSecError> {
-    // A FIFO is not waited for.
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let read = file.and_then(|file| read_bounded(file, LARGEST_FILE));
-    read.map_err(|error: io::Error| file_error(path, &format!("cannot be read: {error}")))
-}
-
-fn file_error(path: &Path, problem: &str) -> CrowdSecError {
-    CrowdSecError::Setup(format!("{} {problem}", path.display()))
 }

@@ -32,10 +32,12 @@
 //! # Ok(()) }
 //! ```
 
+mod answer;
 mod claims;
 mod config;
 mod consumer;
 mod cover;
+mod credentials;
 mod decision;
 mod duration;
 mod known;

@@ -1,36 +1,30 @@
 //! The loop of a consumer: pulls, hands over what changes as fast as the daemon takes it, and waits.
 
+mod daemon;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use couic_client::common::ErrorCode;
 use couic_common::{Backoff, unix_seconds};
-use couic_inject::{Ignored, Injector, Refusal, Rule, Told};
-use serde_json::Map;
+use couic_inject::{Ignored, Injector, Told};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     Config, Status,
-    claims::{Before, Change, Found, Key, Refused},
-    cover::Cover,
+    answer::Pulled,
+    claims::Found,
     decision::Skip,
-    lapi::{Lapi, Pulled},
+    lapi::Lapi,
     model::{Judgement, Model, Rules},
-    names::{Names, PREFIX},
+    names::Names,
 };
 
 /// The first and the longest pause after failures in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// How many rules may wait in the injector: it holds more, and drops what is beyond.
-const MOST_PENDING: usize = 100_000;
-
-/// How many networks are handled at a time.
-const CHUNK: usize = 1_024;
 
 /// How soon the rest is handed over when the injector is full.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -146,6 +140,9 @@ impl<'a> Worker<'a> {
     pub(crate) fn status(&self) -> Status {
         let problem = self.asking.problem().map(str::to_owned);
         let count = |(skip, count): (&Skip, &u64)| (skip.as_str(), *count);
+        // Counting takes milliseconds for a million claims, and mostly none is refused.
+        let any = self.status.refusal.is_some();
+        let refused = any.then(|| self.model.claims().refused());
         Status {
             connected: problem.is_none() && self.status.pulls > 0,
             problem,
@@ -153,7 +150,7 @@ impl<'a> Worker<'a> {
             claims: self.model.claims().len(),
             waiting: self.model.waiting(),
             skipped: self.skipped.iter().map(count).collect(),
-            refused: self.model.claims().refused(),
+            refused: refused.unwrap_or_default(),
             kept: self.doubting.problem().map(str::to_owned),
             cut: self.model.is_cut(),
             daemon_problem: self.listing.problem().map(str::to_owned),
@@ -227,126 +224,4 @@ impl<'a> Worker<'a> {
             }
         }
     }
-
-    /// The claims of the daemon. None unless it has been told everything.
-    async fn list(&mut self) -> Option<Vec<Found>> {
-        if self.model.waiting() > 0 || self.injector.figures().pending > 0 {
-            return None;
-        }
-        let mut found = Vec::new();
-        let names = &mut self.names;
-        let pattern = format!("{PREFIX}*");
-        let read = self.injector.claims(&pattern, self.config.most, |claim| {
-            let key = Key {
-                cidr: claim.cidr.into(),
-                tag: names.tag(&claim.tag),
-            };
-            let until = if claim.until == 0 {
-                u64::MAX
-            } else {
-                claim.until
-            };
-            found.push(Found { key, until });
-        });
-        match read.await {
-            Ok(is_cut) => {
-                self.listing.works();
-                self.is_listed = true;
-                (!is_cut).then_some(found)
-            }
-            Err(error) => {
-                self.listing.fails(&error.to_string());
-                None
-            }
-        }
-    }
-
-    /// What the daemon refused, and its ignore list.
-    fn hear_daemon(&mut self) {
-        for refusal in self.injector.take_refusals() {
-            self.refused(&refusal);
-        }
-        let ignored = self.injector.ignored();
-        let is_same = match (&ignored, &self.ignored) {
-            (Some(new), Some(old)) => Arc::ptr_eq(new, old),
-            (None, _) => true,
-            (Some(_), None) => false,
-        };
-        if !is_same {
-            let nets = ignored.as_ref().map_or(&[][..], |ignored| &ignored.nets);
-            self.model.ignore(Cover::of(nets));
-            self.ignored = ignored;
-        }
-    }
-
-    fn refused(&mut self, refusal: &Refusal) {
-        let why = match (refusal.rail, refusal.code) {
-            (Some(rail), _) => Refused::Ever(rail.as_str()),
-            (None, ErrorCode::Forbidden) => Refused::Ever("forbidden"),
-            (None, ErrorCode::Invalid | ErrorCode::BadRequest) => Refused::Ever("invalid"),
-            (None, _) => Refused::ForNow("other"),
-        };
-        let key = Key {
-            cidr: refusal.cidr.into(),
-            tag: self.names.tag(&refusal.tag),
-        };
-        self.model.refuse(key, why);
-        let text = format!("{}: {}", refusal.cidr, refusal.message);
-        if self.logged.insert(why.reason()) {
-            tracing::warn!(
-                "the daemon refuses bans of CrowdSec ({}), such as {text}; further ones are counted only",
-                why.reason()
-            );
-        }
-        self.status.refusal = Some(text);
-    }
-
-    /// Hands over what changes, as far as the injector has room.
-    async fn settle(&mut self) {
-        while self.model.waiting() > 0 && self.injector.figures().pending < MOST_PENDING {
-            let now = unix_seconds();
-            for _ in 0..CHUNK {
-                let (injector, names, status) = (self.injector, &self.names, &mut self.status);
-                let tell = |change| tell(change, injector, names, status);
-                if !self.model.settle_next(now, tell) {
-                    break;
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-fn tell(change: Change, injector: &Injector, names: &Names, status: &mut Status) {
-    let (key, until, reason, before) = match change {
-        Change::Release(key) => {
-            status.removed += 1;
-            injector.remove(key.cidr.into(), &names.tag_name(key.tag));
-            return;
-        }
-        Change::Ban {
-            key,
-            until,
-            reason,
-            before,
-        } => (key, until, reason, before),
-    };
-    let tag = names.tag_name(key.tag).to_string();
-    match before {
-        Before::Nothing => status.added += 1,
-        Before::Shorter => status.renewed += 1,
-        Before::Longer => {
-            status.renewed += 1;
-            // Of two bans that wait, the longer would count; behind a removal, the new one does.
-            injector.remove(key.cidr.into(), &tag);
-        }
-    }
-    injector.ban(Rule {
-        cidr: key.cidr.into(),
-        tag,
-        until,
-        kind: "crowdsec".to_owned(),
-        detail: names.reason_name(reason).to_string(),
-        extra: Map::new(),
-    });
 }

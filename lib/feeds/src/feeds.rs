@@ -1,13 +1,14 @@
 //! All feeds: their schedules, and what the operator asks of them.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use couic_common::{Backoff, Policy, SetName, unix_seconds};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use crate::{
-    config::{Feed, FeedConfig, FeedMistake, SET_PREFIX},
+    config::{Feed, FeedConfig, SET_PREFIX},
+    error::{FeedError, SetupError},
     live::jittered,
     settings::{Settings, Shared},
     sieve::Dropped,
@@ -26,43 +27,6 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Pauses after the daemon did not take a set.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// The feeds cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// A feed of the configuration is wrong; all mistakes by feed.
-    #[error("{}", .0.iter().map(|(feed, m)| format!("feed {feed}: {}: {}", m.key, m.message)).collect::<Vec<_>>().join("\n"))]
-    Mistakes(Vec<(String, FeedMistake)>),
-    /// Two feeds have this name.
-    #[error("two feeds have the name {0}")]
-    Twice(String),
-    /// There are more than [`MOST_FEEDS`].
-    #[error("there are more than {MOST_FEEDS} feeds")]
-    Many,
-    /// The state cannot be read or written.
-    #[error("the state of feeds cannot be kept: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// What was asked of a feed cannot be done.
-#[derive(Debug, thiserror::Error)]
-pub enum FeedError {
-    /// There is no feed of this name.
-    #[error("there is no feed {0}")]
-    Unknown(String),
-    /// No list is held back.
-    #[error("no list of feed {0} is held back")]
-    NothingHeld(String),
-    /// Another list is held back by now; this is its checksum.
-    #[error("another list is held back by now, {0}: look at it with couic-bouncer feeds list")]
-    OtherHeld(String),
-    /// There is no new list, and why.
-    #[error("{0}")]
-    Failed(String),
-    /// The state cannot be read or written.
-    #[error("the state of feeds cannot be kept: {0}")]
-    Io(#[from] io::Error),
-}
 
 /// A feed that is not configured any more.
 #[derive(Clone, Debug)]
@@ -162,12 +126,12 @@ impl Feeds {
         let mut tasks = JoinSet::new();
         let feeds = Arc::clone(&self);
         tasks.spawn(until_stop(stop.clone(), async move {
-            feeds.remove_orphans().await
+            feeds.remove_orphans().await;
         }));
         for slot in self.slots.values() {
             let slot = Arc::clone(slot);
             tasks.spawn(until_stop(stop.clone(), async move {
-                keep_current(&slot).await
+                keep_current(&slot).await;
             }));
         }
         while tasks.join_next().await.is_some() {}

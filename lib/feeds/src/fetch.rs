@@ -140,7 +140,7 @@ pub(crate) async fn fetch(request: Request<'_>) -> Result<Fetched, FetchError> {
         .headers(headers)
         .send()
         .await
-        .map_err(|e| transport(e))?;
+        .map_err(transport)?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NOT_MODIFIED if is_conditional => return Ok(Fetched::NotModified),
@@ -183,7 +183,7 @@ fn client(request: &Request<'_>) -> Result<reqwest::Client, FetchError> {
         .https_only(!allow_http)
         .user_agent(request.agent)
         .build()
-        .map_err(|e| transport(e))
+        .map_err(transport)
 }
 
 fn redirect(attempt: Attempt<'_>, allow_http: bool, keeps_host: bool) -> reqwest::redirect::Action {
@@ -248,7 +248,7 @@ async fn receive(mut response: Response, most: u64) -> Result<Vec<u8>, FetchErro
         return Err(too_large(most));
     }
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-    while let Some(chunk) = response.chunk().await.map_err(|e| transport(e))? {
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if (body.len() + chunk.len()) as u64 > most {
             return Err(too_large(most));
         }

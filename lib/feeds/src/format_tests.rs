@@ -95,7 +95,10 @@ fn what_is_no_list_is_refused() {
     for (text, told) in [
         (r#"{"p":["1.2.3.4","1.2."#, "not whole JSON: EOF"),
         ("{\"p\":[]} {\"p\":[]}", "2 JSON documents"),
-        (&"[".repeat(1000), "not whole JSON: recursion"),
+        (
+            &format!("{}{}", "[".repeat(1000), "]".repeat(1000)),
+            "not whole JSON: recursion",
+        ),
     ] {
         let error = read(text, &document).unwrap_err();
         assert!(error.contains(told), "{told}: {error}");

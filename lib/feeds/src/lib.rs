@@ -16,6 +16,7 @@
 
 pub mod asn;
 mod config;
+mod error;
 mod examine;
 mod feeds;
 mod fetch;
@@ -33,7 +34,8 @@ mod status;
 mod store;
 
 pub use config::{Column, Feed, FeedConfig, FeedMistake, FeedUrl, OneOrMore, SET_PREFIX, Source};
-pub use feeds::{FeedError, Feeds, MOST_FEEDS, SetupError};
+pub use error::{FeedError, SetupError};
+pub use feeds::{Feeds, MOST_FEEDS};
 pub use fetch::Timing;
 pub use format::Format;
 pub use judge::Change;

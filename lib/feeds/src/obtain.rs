@@ -36,8 +36,10 @@ pub(crate) async fn obtain(
     let extra_ca = feed.ca_file.as_deref().map(|path| extra(path, "ca_file"));
     let header_file = feed.header_file.as_deref();
     let headers = header_file.map(|path| extra(path, "header_file").and_then(|b| headers(&b)));
+    // A source over http:// was configured so.
+    let is_asn = matches!(feed.source, Source::Asn(_));
     let request = Request {
-        allow_http: feed.allow_http,
+        allow_http: feed.allow_http || (is_asn && settings.asn_url.starts_with("http://")),
         most: feed.max_bytes,
         extra_ca: extra_ca.transpose()?,
         headers: headers.transpose()?.unwrap_or_default(),

@@ -124,8 +124,7 @@ pub const PRESETS: [Preset; 9] = [
 ];
 
 /// The preset of this name.
-#[must_use]
-pub fn find(name: &str) -> Option<&'static Preset> {
+pub(crate) fn find(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 

@@ -86,8 +86,8 @@ pub async fn preview(config: &FeedConfig, settings: &Settings) -> Result<Preview
 
 fn look(feed: &Feed, body: Vec<u8>, settings: &Settings) -> Result<Preview, String> {
     let last = || {
+        let store = Store::beside(&settings.state_dir);
         // The state may be another user's.
-        let store = Store::open(&settings.state_dir, settings.most_disk).ok()?;
         let last = store.load(&feed.name, Which::Good).ok().flatten()?;
         baseline(feed, last)
     };

@@ -1,25 +1,24 @@
 //! The work on one feed: fetch, judge, keep, put in force. One piece of work at a time.
 
+mod keep;
+mod put;
+
 use std::{io, sync::Arc};
 
-use bytes::Bytes;
 use couic_common::unix_seconds;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::keep::keep;
 use crate::{
-    FeedError,
     config::Feed,
-    examine::{Examined, baseline, examine},
+    error::FeedError,
     fetch::{FetchError, Fetched, Validators},
-    format,
-    judge::Verdict,
     live::{Live, short},
     obtain::obtain,
     settings::{Shared, blocking},
-    sieve::{Dropped, clean},
     status::FeedStatus,
-    store::{Head, HeldBack, InForce, Which, checksum, rendered},
+    store::{Head, Which},
 };
 
 /// What came of a request.
@@ -40,14 +39,6 @@ pub(crate) struct Slot {
     pub(crate) live: Mutex<Live>,
     pub(crate) wake: Notify,
     turn: tokio::sync::Mutex<()>,
-}
-
-/// A list as it goes to the daemon.
-struct Rendered {
-    text: String,
-    sha256: String,
-    networks: u64,
-    dropped: Dropped,
 }
 
 impl Slot {
@@ -96,14 +87,14 @@ impl Slot {
                 Ok(Refreshed::Unchanged)
             }
             Ok(Fetched::List(body, validators)) => self.take(body, validators).await,
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.failed(&error)),
         };
         // Also after a failure: the daemon may have lost the set, or this host got another address.
         self.put().await;
         result
     }
 
-    fn failed(&self, error: FetchError) -> FeedError {
+    fn failed(&self, error: &FetchError) -> FeedError {
         let text = error.to_string();
         let mut live = self.live.lock();
         live.failed(&self.feed, text.clone(), error.retry_after);
@@ -144,9 +135,9 @@ impl Slot {
         let now = unix_seconds();
         let head = match taken {
             Ok(Ok(head)) => head,
-            Ok(Err(text)) => return Err(self.failed(text.into())),
+            Ok(Err(text)) => return Err(self.failed(&text.into())),
             Err(error) => {
-                return Err(self.failed(format!("the list cannot be kept: {error}").into()));
+                return Err(self.failed(&format!("the list cannot be kept: {error}").into()));
             }
         };
         let state = {
@@ -212,205 +203,4 @@ impl Slot {
         let _turn = self.turn.lock().await;
         self.put().await;
     }
-
-    async fn put(&self) {
-        let result = self.put_in_force().await;
-        let mut live = self.live.lock();
-        let feed = &self.feed;
-        match result {
-            Ok(()) => {
-                if live.unapplied.take().is_some() {
-                    tracing::info!("feed {}: its set is in force again", feed.name);
-                }
-            }
-            Err(text) => {
-                if live.unapplied.as_ref() != Some(&text) {
-                    tracing::warn!("feed {}: its set is not up to date: {text}", feed.name);
-                }
-                live.unapplied = Some(text);
-            }
-        }
-    }
-
-    async fn put_in_force(&self) -> Result<(), String> {
-        let _permit = self.shared.working.acquire().await;
-        let (feed, shared) = (&self.feed, &self.shared);
-        let needed = shared.needed(feed.policy).await;
-        let (of, store) = (Arc::clone(feed), Arc::clone(shared));
-        let rendered = blocking(move || render(&store, &of, &needed)).await;
-        let was = self.live.lock().state.in_force.clone();
-        let Some(list) = rendered.map_err(|e| e.to_string())? else {
-            return self
-                .withdraw(was.filter(|set| set.policy != feed.policy))
-                .await;
-        };
-        {
-            let mut live = self.live.lock();
-            live.dropped = list.dropped;
-            live.networks = list.networks;
-        }
-        if feed.shadow {
-            return self.withdraw(was).await;
-        }
-        if list.networks == 0 {
-            let text = "nothing is left of the list: this host or the ignore list needs all of it";
-            return Err(text.to_owned());
-        }
-        self.put_list(list, was).await
-    }
-
-    async fn put_list(&self, list: Rendered, was: Option<InForce>) -> Result<(), String> {
-        let (feed, sink) = (&self.feed, &self.shared.sink);
-        let is_same = was
-            .as_ref()
-            .is_some_and(|set| set.policy == feed.policy && set.sha256 == list.sha256);
-        if is_same && sink.has(feed.policy, &feed.set).await.map_err(|e| e.text)? {
-            return Ok(());
-        }
-        let (sha256, networks) = (list.sha256, list.networks);
-        let put = sink
-            .put(feed.policy, &feed.set, Bytes::from(list.text))
-            .await;
-        let refused = put.map_err(|e| e.text)?.refused;
-        tracing::info!(
-            "feed {}: {} in force as {}/{}, list {}{}",
-            feed.name,
-            format::networks(networks),
-            feed.policy,
-            feed.set,
-            short(&sha256),
-            match list.dropped.told() {
-                told if told.is_empty() => String::new(),
-                told => format!(", without {told}"),
-            }
-        );
-        let policy = feed.policy;
-        self.in_force(Some(InForce {
-            policy,
-            sha256,
-            networks,
-            refused,
-        }))?;
-        // The new one first: in between, both hold.
-        match was.filter(|set| set.policy != policy) {
-            Some(old) => sink.remove(old.policy, &feed.set).await.map_err(|e| e.text),
-            None => Ok(()),
-        }
-    }
-
-    /// Removes the set of a feed that went to shadow, or whose policy changed.
-    async fn withdraw(&self, set: Option<InForce>) -> Result<(), String> {
-        let Some(InForce {
-            policy, networks, ..
-        }) = set
-        else {
-            return Ok(());
-        };
-        let (feed, sink) = (&self.feed, &self.shared.sink);
-        sink.remove(policy, &feed.set).await.map_err(|e| e.text)?;
-        tracing::warn!(
-            "feed {}: its set {policy}/{} of {} was removed, as the configuration says",
-            feed.name,
-            feed.set,
-            format::networks(networks)
-        );
-        self.in_force(None)
-    }
-
-    fn in_force(&self, set: Option<InForce>) -> Result<(), String> {
-        let state = {
-            let mut live = self.live.lock();
-            live.state.in_force = set;
-            live.state.clone()
-        };
-        let saved = self.shared.store.save_state(&self.feed.name, &state);
-        saved.map_err(|e| format!("its state cannot be kept: {e}"))
-    }
-}
-
-/// Judges a list, and keeps it as the last good one, or as the one that is held back. The inner error is why it is refused;
-/// `once` is how many networks the last good list had, should it be lost.
-fn keep(
-    shared: &Shared,
-    feed: &Feed,
-    body: Vec<u8>,
-    validators: Validators,
-    once: u64,
-) -> io::Result<Result<Head, String>> {
-    let store = &shared.store;
-    let mut is_lost = once > 0;
-    let last = || {
-        let last = store.load(&feed.name, Which::Good).ok().flatten()?;
-        is_lost = false;
-        baseline(feed, last)
-    };
-    let Examined {
-        networks,
-        merged,
-        entries,
-        dropped,
-        is_terminated,
-        mut verdict,
-        change,
-        ..
-    } = match examine(feed, body, last) {
-        Ok(examined) => examined,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let count = merged.len() as u64;
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let least = once as f64 * (1.0 - feed.most_change);
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    if is_lost && verdict == Verdict::Good && (count as f64) < least {
-        verdict = Verdict::Held(format!(
-            "it has {count} networks, the last good list, which is lost, had {once}"
-        ));
-    }
-    drop(merged);
-    let (which, held) = match verdict {
-        Verdict::Refused(text) => return Ok(Err(text)),
-        Verdict::Good => (Which::Good, None),
-        Verdict::Held(why) => (Which::Held, Some(HeldBack { why, change })),
-    };
-    let head = Head {
-        sha256: String::new(),
-        fetched_at: unix_seconds(),
-        policy: feed.policy,
-        fingerprint: feed.fingerprint(),
-        validators,
-        entries,
-        networks: count,
-        is_terminated,
-        dropped,
-        held,
-    };
-    store.save(&feed.name, which, head, &networks).map(Ok)
-}
-
-/// The last good list as this host and this configuration take it; `None` if there is none of this policy.
-fn render(
-    shared: &Shared,
-    feed: &Feed,
-    needed: &crate::sieve::Needed,
-) -> io::Result<Option<Rendered>> {
-    let Some(mut kept) = shared.store.load(&feed.name, Which::Good)? else {
-        return Ok(None);
-    };
-    if kept.head.policy != feed.policy {
-        return Ok(None);
-    }
-    let again = clean(&mut kept.networks, feed);
-    let mut dropped = kept.head.dropped;
-    dropped.bogon += again.bogon;
-    dropped.wide += again.wide;
-    needed.spare(&mut kept.networks, feed.policy, &mut dropped);
-    kept.networks.merge(feed.widest_v4, feed.widest_v6);
-    let text = rendered(&kept.networks);
-    let (sha256, networks) = (checksum(&text), kept.networks.len() as u64);
-    Ok(Some(Rendered {
-        text,
-        sha256,
-        networks,
-        dropped,
-    }))
 }

@@ -135,6 +135,14 @@ impl Store {
         Ok(store)
     }
 
+    /// For reading alone, beside the service that writes.
+    pub(crate) fn beside(state_dir: &Path) -> Self {
+        Self {
+            dir: state_dir.join("feeds"),
+            most: 0,
+        }
+    }
+
     fn files(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.dir)?.take(MOST_FILES);
         let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -362,7 +370,7 @@ mod tests {
     #[test]
     fn the_disk_of_all_feeds_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), 1200).unwrap();
+        let store = Store::open(dir.path(), 900).unwrap();
         let list = nets(&["1.2.3.0/24"; 20]);
         store.save("x", Which::Good, head(), &list).unwrap();
         store.save("x", Which::Good, head(), &list).unwrap();

@@ -1,6 +1,6 @@
 //! `?apply=true`: one set's file and rules change together, or neither does.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
 use couic_firewall::dataplane::Limits;
 use serde_json::json;
@@ -190,30 +190,25 @@ async fn a_disk_that_fails_changes_no_rules() {
     test.delete(PATH).await.error(500, "internal");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn applies_and_reloads_at_once_leave_rules_that_agree_with_files() {
-    let test = Arc::new(start());
-    let mut tasks = Vec::new();
-    for task in 0..4_u8 {
-        let test = Arc::clone(&test);
-        tasks.push(tokio::spawn(async move {
-            for round in 0..20_u8 {
-                let path = format!("/v1/sets/drop/s{}?apply=true", round % 2);
-                match (task, round % 5) {
-                    (0, _) => drop(test.ask("POST", "/v1/sets/reload").send().await.is(201)),
-                    (1, 4) => drop(test.delete(&path).await),
-                    _ => {
-                        let list = format!("192.0.2.{}\n10.{task}.{round}.0/24\n", round / 2);
-                        let reply = put(&test, &path, &list).await;
-                        assert!(reply.status.is_success(), "{reply:?}");
-                    }
+    let test = start();
+    let work = async |task: u8| {
+        for round in 0..20_u8 {
+            let path = format!("/v1/sets/drop/s{}?apply=true", round % 2);
+            match (task, round % 5) {
+                (0, _) => drop(test.ask("POST", "/v1/sets/reload").send().await.is(201)),
+                (1, 4) => drop(test.delete(&path).await),
+                _ => {
+                    let list = format!("192.0.2.{}\n10.{task}.{round}.0/24\n", round / 2);
+                    let reply = put(&test, &path, &list).await;
+                    assert!(reply.status.is_success(), "{reply:?}");
                 }
             }
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
+        }
+    };
+    // They meet on the blocking threads.
+    tokio::join!(work(0), work(1), work(2), work(3));
     let mut said = Vec::new();
     for name in ["s0", "s1"] {
         let text = file(&test, &format!("drop/{name}.couic")).unwrap_or_default();

@@ -2,37 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use couic_common::{
-    BatchJob, BatchOutcome, BatchRule, ClientName, GuardRequest, PeerAction, Policy, SetBody,
-    SetUpdate, Tag, UNTAGGED,
-};
+use couic_common::ClientName;
 use serde::Serialize;
 
 use super::{
     Observed,
-    plan::{Action, ClientChange, Plan, RuleChange, SetChange, SetKind},
-    planned, same,
-    steps::{self, Step, Work},
+    plan::{Action, ClientChange, Plan},
+    planned, same, send,
+    steps::{self, Step},
     told, trouble,
 };
 use crate::{
     cli::ApplyArgs,
-    commands::{
-        Context, clients,
-        entries::{guard_of, is_forced},
-        interrupt::Interrupt,
-        parts,
-    },
-    failure::{Failure, print_error, print_warning, with_option},
-    input,
+    commands::{Context, interrupt::Interrupt},
+    failure::{Failure, print_error, print_warning},
     token_file::TokenFile,
 };
 
 /// Differences that are shown before they are made, and failures.
-const SHOWN: usize = 20;
+pub(super) const SHOWN: usize = 20;
 
 /// Tokens of clients to create, each in its file beside the one that it is to become.
-type TokenFiles = BTreeMap<ClientName, TokenFile>;
+pub(super) type TokenFiles = BTreeMap<ClientName, TokenFile>;
 
 pub(in crate::commands) async fn run(args: &ApplyArgs, cx: &mut Context) -> Result<(), Failure> {
     let Observed { own, plan } =
@@ -133,15 +124,10 @@ async fn carry_out(
             left.push(what);
             continue;
         }
-        let result = interrupt.after(async {
-            match work {
-                Work::Clients(all) => make_clients(&all, &mut files, cx).await,
-                Work::DeleteClients(all) => delete_clients(&all, cx).await,
-                Work::Rules(policy, all) => rules(policy, &all, args, cx).await,
-                Work::Sets(policy, all) => sets(policy, &all, args, cx).await,
-            }
-        });
-        let error = result.await.err();
+        let result = interrupt
+            .after(send::work(&work, &mut files, args, cx))
+            .await;
+        let error = result.err();
         done.push(Outcome { what, error });
     }
     ended(plan, done, &left, args, cx)
@@ -247,175 +233,4 @@ fn confirmable(args: &ApplyArgs, cx: &Context) {
         within.as_secs(),
         ids.join(", ")
     ));
-}
-
-async fn make_clients(
-    all: &[&ClientChange],
-    files: &mut TokenFiles,
-    cx: &Context,
-) -> Result<(), Failure> {
-    for ClientChange { name, old, new } in all {
-        let Some(new) = new else { continue };
-        if old.is_some() {
-            cx.client
-                .delete_client(name)
-                .await
-                .map_err(|e| cx.failed(e))?;
-        }
-        let file = files.remove(name);
-        let made = clients::create(name, new.group, new.limits.as_ref(), file, cx).await;
-        made.map_err(|failure| match old {
-            Some(_) => failure.with(&format!("client {name} is deleted, and NOT created again")),
-            None => failure,
-        })?;
-    }
-    Ok(())
-}
-
-async fn delete_clients(all: &[&ClientChange], cx: &Context) -> Result<(), Failure> {
-    for change in all {
-        cx.client
-            .delete_client(&change.name)
-            .await
-            .map_err(|e| cx.failed(e))?;
-    }
-    Ok(())
-}
-
-async fn rules(
-    policy: Policy,
-    all: &[&RuleChange],
-    args: &ApplyArgs,
-    cx: &Context,
-) -> Result<(), Failure> {
-    let (guard, force) = (guard_of(&args.force), is_forced(&args.force));
-    let jobs = all
-        .iter()
-        .map(|change| job(change, &guard, force))
-        .collect();
-    let outcome = parts::send(policy, jobs, args.confirm.confirm_within.is_some(), cx).await?;
-    refusals(&outcome)
-}
-
-pub(super) fn job(change: &RuleChange, guard: &GuardRequest, force: bool) -> BatchJob {
-    let tag = change.tag.as_ref().map(Tag::to_string);
-    let new = change.new.as_ref();
-    let reason = new.and_then(|claim| claim.reason.as_ref());
-    let is_removal = new.is_none();
-    BatchJob {
-        action: if is_removal {
-            PeerAction::Remove
-        } else {
-            PeerAction::Add
-        },
-        entry: BatchRule {
-            cidr: change.cidr.to_string(),
-            expiration: new.map_or(0, |claim| claim.expiration),
-            // Without a tag, a removal would release the claims of other tags as well.
-            tag: tag.or_else(|| is_removal.then(|| UNTAGGED.to_owned())),
-            metadata: reason.map(|reason| input::given(reason.to_string())),
-            force,
-            guard: Some(guard.clone()),
-            ttl: None,
-            longer: false,
-        },
-    }
-}
-
-fn refusals(outcome: &BatchOutcome) -> Result<(), Failure> {
-    if outcome.failed == 0 {
-        return Ok(());
-    }
-    let BatchOutcome {
-        added,
-        updated,
-        removed,
-        released,
-        failed,
-        ..
-    } = outcome;
-    let mut text = format!(
-        "{failed} refused; {added} added, {updated} changed, {} deleted",
-        removed + released
-    );
-    for failure in outcome.failures.iter().take(SHOWN) {
-        let cidr = failure.cidr.as_deref().unwrap_or("?");
-        text += &format!("\n{cidr}: {}", with_option(&failure.message));
-    }
-    let more = failed.saturating_sub(outcome.failures.len().min(SHOWN) as u64);
-    if more > 0 {
-        text += &format!("\nand {more} more");
-    }
-    Err(Failure::Refused(text))
-}
-
-/// Writes the files, then puts them in force together.
-async fn sets(
-    policy: Policy,
-    all: &[&SetChange],
-    args: &ApplyArgs,
-    cx: &Context,
-) -> Result<(), Failure> {
-    for (index, change) in all.iter().enumerate() {
-        let written = write_set(policy, change, args, cx).await;
-        written.map_err(|failure| {
-            let names = all[..index].iter().map(|set| set.name.as_str());
-            let names = names.collect::<Vec<_>>().join(", ");
-            let before = if names.is_empty() { "none".to_owned() } else { names };
-            failure.with(&format!("of set {policy}/{}; set files written before: {before}; none of them is in force yet", change.name))
-        })?;
-    }
-    let status = cx.client.reload_sets().await.map_err(|e| {
-        cx.failed(e)
-            .with("the set files are written, and not in force")
-    })?;
-    status.notes.iter().for_each(|note| print_warning(note));
-    if status.refused.is_empty() {
-        return Ok(());
-    }
-    let mut text = format!(
-        "{} entries are NOT in force, all others are:",
-        status.refused.len()
-    );
-    for entry in status.refused.iter().take(SHOWN) {
-        text += &format!(
-            "\nsets/{}/{}: {}: guard rail {}: {}",
-            entry.policy, entry.file, entry.cidr, entry.rail, entry.message
-        );
-    }
-    Err(Failure::Refused(text))
-}
-
-async fn write_set(
-    policy: Policy,
-    change: &SetChange,
-    args: &ApplyArgs,
-    cx: &Context,
-) -> Result<(), Failure> {
-    let (guard, force) = (Some(guard_of(&args.force)), is_forced(&args.force));
-    let texts = |entries: &[couic_common::Cidr]| entries.iter().map(ToString::to_string).collect();
-    let name = &change.name;
-    let written = match &change.kind {
-        SetKind::Add { entries } => {
-            let body = SetBody {
-                name: name.to_string(),
-                entries: texts(entries),
-                force,
-                guard,
-            };
-            cx.client.create_set(policy, &body).await
-        }
-        SetKind::Change { entries, .. } => {
-            let body = SetUpdate {
-                name: None,
-                entries: texts(entries),
-                force,
-                guard,
-            };
-            cx.client.replace_set(policy, name, &body).await
-        }
-        SetKind::Delete { .. } => cx.client.delete_set(policy, name).await.map(drop),
-        SetKind::Reload { .. } => Ok(()),
-    };
-    written.map_err(|e| cx.failed(e))
 }

@@ -154,7 +154,11 @@ pub(super) fn set(
         });
     }
     let [missing, extra] = in_force;
-    (missing + extra > 0).then_some(SetKind::Reload { missing, extra })
+    (missing + extra > 0).then(|| SetKind::Rules {
+        entries: entries(),
+        missing,
+        extra,
+    })
 }
 
 /// Sets that are the file's by a pattern alone.

@@ -10,6 +10,8 @@ mod entries;
 mod observe;
 mod plan;
 mod read;
+mod send;
+mod show;
 mod steps;
 #[cfg(test)]
 mod tests;

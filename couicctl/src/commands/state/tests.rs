@@ -1,6 +1,9 @@
 //! Plans against a model of the daemon, and files with mistakes.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use couic_common::{
     BatchJob, Cidr, ClientInfo, ClientName, Entry, PeerAction, Policy, Reason, Tag, UNTAGGED,
@@ -9,11 +12,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    apply::job,
     compare::{self, Comparison},
     observe::Exported,
     plan::{ClientChange, Plan, RuleChange, SetChange, SetKind},
-    read, steps,
+    read,
+    send::job,
+    steps,
     wanted::{Claim, Rules, Sets, Wanted},
     write,
 };
@@ -284,14 +288,19 @@ fn what_has_expired_is_left_out_and_its_tag_stays_owned() {
 
 #[test]
 fn a_set_differs_in_its_file_or_else_in_its_rules() {
-    let set = |all: &[&str]| all.iter().map(|text| text.parse().unwrap()).collect();
+    let set =
+        |all: &[&str]| -> BTreeSet<Cidr> { all.iter().map(|text| text.parse().unwrap()).collect() };
     let wanted = set(&["192.0.2.1/32", "192.0.2.2/32"]);
     assert_eq!(compare::set(&wanted, Some(&wanted), [0, 0]), None);
-    let reload = SetKind::Reload {
+    let not_in_force = SetKind::Rules {
+        entries: wanted.iter().copied().collect(),
         missing: 1,
         extra: 0,
     };
-    assert_eq!(compare::set(&wanted, Some(&wanted), [1, 0]), Some(reload));
+    assert_eq!(
+        compare::set(&wanted, Some(&wanted), [1, 0]),
+        Some(not_in_force)
+    );
     let file = set(&["192.0.2.1/32", "192.0.2.9/32", "192.0.2.8/32"]);
     let changed = compare::set(&wanted, Some(&file), [0, 0]);
     assert!(matches!(
@@ -364,7 +373,8 @@ fn one_of_each() -> Plan {
         old: Some((couic_common::Group::ClientRo, None)),
         new,
     };
-    let bad = SetKind::Reload {
+    let bad = SetKind::Rules {
+        entries: vec![],
         missing: 1,
         extra: 0,
     };

@@ -6,7 +6,7 @@ use couic_common::{Cidr, ClientInfo, Policy, Tag};
 
 use super::{
     observe::Exported,
-    plan::utc,
+    show::utc,
     wanted::{Claim, Rules},
 };
 

@@ -47,9 +47,6 @@ impl<'lab> Lapi<'lab> {
         };
         lapi.install();
         lapi.run();
-        if tls.is_empty() {
-            lapi.log_in();
-        }
         Some(lapi)
     }
 
@@ -99,6 +96,10 @@ impl<'lab> Lapi<'lab> {
         });
         assert!(ready.is_ok(), "{}", program.output());
         self.program = Some(program);
+        if !self.is_tls {
+            // Each start has a secret of its own.
+            self.log_in();
+        }
     }
 
     pub(super) fn stop(&mut self) {
@@ -114,7 +115,6 @@ impl<'lab> Lapi<'lab> {
         fs::create_dir(self.path("data")).expect("make a directory");
         self.install();
         self.run();
-        self.log_in();
     }
 
     pub(super) fn cscli(&self, args: &[&str]) -> String {
@@ -125,8 +125,9 @@ impl<'lab> Lapi<'lab> {
             .run("cscli", &[&["-c", &config], args].concat())
     }
 
-    pub(super) fn log_in(&mut self) {
-        let body = json!({"machine_id": "m", "password": "word", "scenarios": []}).to_string();
+    fn log_in(&mut self) {
+        let body =
+            json!({"machine_id": "m", "password": "word", "scenarios": ["test/scan"]}).to_string();
         let answer = self
             .api("")
             .request("POST", "/v1/watchers/login", Some(&body))
@@ -135,8 +136,10 @@ impl<'lab> Lapi<'lab> {
         self.login = format!("Authorization: Bearer {token}\r\n");
     }
 
+    /// The LAPI refuses programs that do not say what they are.
     fn api(&self, header: &str) -> Api {
-        Api::new(At::Inside(self.lab.host.clone(), address()), None).with(header)
+        let header = format!("User-Agent: couic-test/1.0\r\n{header}");
+        Api::new(At::Inside(self.lab.host.clone(), address()), None).with(&header)
     }
 
     fn as_machine(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
@@ -166,7 +169,7 @@ impl<'lab> Lapi<'lab> {
         let _ = self.as_machine("DELETE", &format!("/v1/decisions{which}"), None);
     }
 
-    /// What is in force: id, tag as the bouncer makes it, value, end. Not the stream, so that nothing is taken from it.
+    /// The bans in force: id, tag as the bouncer makes it, value, end. Not the stream, so that nothing is taken from it.
     pub(super) fn decisions(&self) -> Vec<(i64, String, String, f64)> {
         let api = self.api(&format!("X-Api-Key: {KEY}\r\n"));
         let answer = api
@@ -175,19 +178,21 @@ impl<'lab> Lapi<'lab> {
         let now = unix_now();
         let all: Value = answer.json();
         let all = all.as_array().cloned().unwrap_or_default();
-        all.iter()
-            .map(|one| {
-                let text = |name: &str| one[name].as_str().expect("a text").to_owned();
-                let left = seconds(&text("duration"));
-                let tag = format!("cs-{}", text("origin"));
-                (
-                    one["id"].as_i64().expect("an id"),
-                    tag,
-                    text("value"),
-                    now + left,
-                )
-            })
-            .collect()
+        let bans = all.iter().filter(|one| {
+            one["type"] == "ban" && (one["scope"] == "Ip" || one["scope"] == "Range")
+        });
+        bans.map(|one| {
+            let text = |name: &str| one[name].as_str().expect("a text").to_owned();
+            let left = seconds(&text("duration"));
+            let tag = format!("cs-{}", text("origin"));
+            (
+                one["id"].as_i64().expect("an id"),
+                tag,
+                text("value"),
+                now + left,
+            )
+        })
+        .collect()
     }
 
     /// The key, in a file for this user alone.
@@ -202,6 +207,9 @@ pub(super) fn address() -> SocketAddr {
 
 /// Hours, minutes and seconds, as the LAPI writes them.
 fn seconds(text: &str) -> f64 {
+    if text.ends_with("ms") || text.ends_with("µs") {
+        return 0.0;
+    }
     let (mut sum, mut rest) = (0.0, text);
     for (unit, factor) in [('h', 3_600.0), ('m', 60.0), ('s', 1.0)] {
         if let Some((number, next)) = rest.split_once(unit) {

@@ -1,7 +1,5 @@
 //! Couic is restarted, is away, or takes the token away: no ban is lost.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on ends there")]
-
 use std::{fs, time::Duration};
 
 use couic_e2e::until;

@@ -57,24 +57,6 @@ pub(super) fn configure(
     for action in ["couic.py", "couic.conf"] {
         fs::copy(source.join(action), dir.join("f2b/action.d").join(action)).expect("copy");
     }
-    let token = dir.join("token");
-    if !token.exists() {
-        let token = token.to_str().expect("UTF-8");
-        let client = "clients add -n fail2ban -g clientrw --policy drop --token-file";
-        let words = client.split(' ').chain([token]);
-        daemon.ctl_ok(&words.collect::<Vec<_>>());
-    }
-    // As `couicctl`, the one of this daemon.
-    let program = dir.join("bin/couicctl");
-    let config = daemon.working_dir().with_file_name("couicctl.toml");
-    let ctl = lab.binary("couicctl");
-    let text = format!(
-        "#!/bin/sh\nexec {} -c {} \"$@\"\n",
-        ctl.display(),
-        config.display()
-    );
-    fs::write(&program, text).expect("write");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
     let home = dir.display();
     let general = format!(
         "[Definition]\nloglevel = INFO\nlogtarget = {home}/fail2ban.log\nsyslogsocket = auto\nsocket = {home}/f2b.sock\n\
@@ -83,11 +65,15 @@ pub(super) fn configure(
     fs::write(dir.join("f2b/fail2ban.conf"), general).expect("write");
     fs::write(dir.join("f2b/filter.d/sshd.conf"), FILTER).expect("write");
     let action = match form {
-        Form::Ini => "couic".to_owned(),
+        Form::Ini => {
+            provide_couicctl(lab, daemon, dir);
+            "couic".to_owned()
+        }
         Form::Python => {
+            let token = make_token(daemon, dir);
             let socket = daemon.socket();
             let socket = socket.display();
-            format!("couic.py[socket=\"{socket}\", token_file=\"{home}/token\"]")
+            format!("couic.py[socket=\"{socket}\", token_file=\"{token}\"]")
         }
     };
     // As the jail.conf of fail2ban has it.
@@ -98,14 +84,29 @@ pub(super) fn configure(
     );
     for (name, settings) in jails {
         text += &format!("[{name}]\nlogpath = {home}/{name}.log\n{settings}\n");
-        let log = dir.join(format!("{name}.log"));
-        File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("a log");
+        File::create(dir.join(format!("{name}.log"))).expect("a log");
     }
     fs::write(dir.join("f2b/jail.conf"), text).expect("write");
+}
+
+/// A client as setup makes it. Returns the file of its token.
+fn make_token(daemon: &Daemon<'_>, dir: &Path) -> String {
+    let token = dir.join("token");
+    let token = token.to_str().expect("UTF-8");
+    let client = "clients add -n fail2ban -g clientrw --policy drop --token-file";
+    let words: Vec<&str> = client.split(' ').chain([token]).collect();
+    daemon.ctl_ok(&words);
+    token.to_owned()
+}
+
+/// A `couicctl` of this daemon, for the search path.
+fn provide_couicctl(lab: &Lab, daemon: &Daemon<'_>, dir: &Path) {
+    let program = dir.join("bin/couicctl");
+    let config = daemon.working_dir().with_file_name("couicctl.toml");
+    let (ctl, config) = (lab.binary("couicctl"), config.display());
+    let text = format!("#!/bin/sh\nexec {} -c {config} \"$@\"\n", ctl.display());
+    fs::write(&program, text).expect("write");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
 }
 
 impl<'lab> Server<'lab> {
@@ -115,9 +116,8 @@ impl<'lab> Server<'lab> {
         // As the unit does. -x: also where a server that was killed has left its socket.
         command.args(["-xf", "start"]);
         let mut program = Program::start(command, &dir.join("fail2ban.output"));
-        if let Err(output) = program.until_printed("Server ready") {
-            panic!("{output}");
-        }
+        let ready = program.until_printed("Server ready");
+        assert!(ready.is_ok(), "{ready:?}");
         Self {
             lab,
             dir: dir.to_owned(),

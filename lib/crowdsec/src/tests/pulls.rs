@@ -6,12 +6,7 @@ use couic_testkit::Reply;
 use tokio::runtime::Builder;
 
 use super::lapi::Lapi as Fake;
-use crate::{
-    Config,
-    decision::Skip,
-    lapi::{Lapi, Pulled},
-    names::Names,
-};
+use crate::{Config, answer::Pulled, decision::Skip, lapi::Lapi, names::Names};
 
 fn pull(config: &Config, full: bool) -> Result<Pulled, String> {
     let lapi = Lapi::new(config).map_err(|error| error.to_string())?;

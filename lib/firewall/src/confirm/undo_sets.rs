@@ -29,16 +29,9 @@ impl Confirmations {
         }
         self.rules_are(&in_force);
         for change in changes {
-            // Of a set whose file and rules changed together, the file is restored as it was.
-            let is_same = |file: &FileChange, set: &SetChange| {
-                (file.policy, &file.set) == (set.policy, &set.set)
-            };
-            let has_file = |set: &SetChange| {
-                let mut all = changes.iter();
-                all.any(|other| matches!(other, Change::File(file) if is_same(file, set)))
-            };
             match change {
-                Change::Set(set) if has_file(set) => {
+                // Both changed together: the file is put back as it was.
+                Change::Set(set) if has_file(changes, set) => {
                     if !outcome.moved.contains(&change.key()) {
                         outcome.done();
                     }
@@ -143,6 +136,8 @@ fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -
                     outcome.moved.push(change.key());
                 }
             }
+            // The guard rails keep entries of a file out of force: what was in force is known here.
+            Change::File(file) if has_rules(changes, file) => {}
             Change::File(file) => {
                 let (after, before) = (file.after.as_deref(), file.before.as_deref());
                 if let (Some(after), Some(before)) = (entries(after), entries(before)) {
@@ -158,6 +153,20 @@ fn undone(mut in_force: SetEntries, changes: &[Change], outcome: &mut Outcome) -
         }
     }
     in_force
+}
+
+/// Whether the file of a set changed with its rules.
+fn has_file(changes: &[Change], of: &SetChange) -> bool {
+    let is_same = |file: &FileChange| (file.policy, &file.set) == (of.policy, &of.set);
+    let mut all = changes.iter();
+    all.any(|change| matches!(change, Change::File(file) if is_same(file)))
+}
+
+/// Whether the rules of a set changed with its file.
+fn has_rules(changes: &[Change], of: &FileChange) -> bool {
+    let is_same = |set: &SetChange| (set.policy, &set.set) == (of.policy, &of.set);
+    let mut all = changes.iter();
+    all.any(|change| matches!(change, Change::Set(set) if is_same(set)))
 }
 
 /// Puts `before` in place of `after`. False if the set has other entries.

@@ -7,7 +7,7 @@ use couic_common::{Cidr, Policy, SetName};
 
 use super::{
     CHUNK, Firewall, FirewallError, NewFile, Owner, SetCatalog, SetChange, SetError, SetStore,
-    reload::LoadedSet, sets::file_name,
+    reload::LoadedSet,
 };
 
 /// Why a set was not applied. Nothing has changed then.
@@ -85,12 +85,11 @@ impl Firewall {
 
     /// With those of the other sets, no more entries than a start loads.
     fn check_total(&self, sets: &SetStore, set: &LoadedSet) -> Result<(), SetError> {
-        let (policy, most) = (set.policy, sets.most(set.policy));
+        let (policy, name, count) = (set.policy, &set.name, set.entries.len());
         let all = self.change(|core, _| core.claims_of_sets(policy));
-        let with_this = all + set.entries.len();
-        if with_this > most && with_this - self.set_in_force(policy, &set.name).len() > most {
-            let file = file_name(&set.name);
-            return Err(SetError::TooMany { policy, file, most });
+        if all + count > sets.most(policy) {
+            let others = all - self.set_in_force(policy, name).len();
+            return sets.check_count(policy, name, others + count);
         }
         Ok(())
     }

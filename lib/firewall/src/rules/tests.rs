@@ -7,6 +7,7 @@ mod oracle;
 mod owners;
 mod query;
 mod reload;
+mod set_apply;
 mod sets;
 mod shares;
 mod swap;

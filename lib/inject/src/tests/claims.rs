@@ -17,9 +17,7 @@ fn read(injector: &Injector, most: usize) -> (Result<bool, couic_client::ClientE
 #[test]
 fn claims_of_clients_with_the_tag_are_read_and_bounded() {
     let fake = Fake::new();
-    let owner = |kind: &str, tag: &str, end: u64| {
-        json!({"kind": kind, "name": "x", "tag": tag, "expiration": end})
-    };
+    let owner = |kind: &str, tag: &str, end: u64| json!({"kind": kind, "name": "x", "tag": tag, "expiration": end});
     let end = unix_seconds() + 500;
     let lines = [
         json!({"creation": 1, "cidr": "192.0.2.1/32", "tag": "sshd", "expiration": 0, "owners":
@@ -49,7 +47,6 @@ fn claims_of_clients_with_the_tag_are_read_and_bounded() {
     super::end(injector);
 }
 
-
 #[test]
 fn refusals_are_kept_for_a_caller_that_asks() {
     let fake = Fake::new();
@@ -60,7 +57,10 @@ fn refusals_are_kept_for_a_caller_that_asks() {
     let injector = fake.start(Limits::default());
     injector.ban(rule("192.0.2.1/32", "t", later(0)));
     await_sent(&injector);
-    assert!(injector.take_refusals().is_empty(), "nothing has asked before");
+    assert!(
+        injector.take_refusals().is_empty(),
+        "nothing has asked before"
+    );
     injector.ban(rule("192.0.2.2/32", "t", later(0)));
     injector.ban(rule("198.51.100.1/32", "t", later(0)));
     injector.remove("192.0.2.3/32".parse().unwrap(), "t");
@@ -69,7 +69,10 @@ fn refusals_are_kept_for_a_caller_that_asks() {
     let [only] = &refusals[..] else {
         panic!("{refusals:?}");
     };
-    assert_eq!((only.cidr.to_string().as_str(), &*only.tag), ("192.0.2.2/32", "t"));
+    assert_eq!(
+        (only.cidr.to_string().as_str(), &*only.tag),
+        ("192.0.2.2/32", "t")
+    );
     assert_eq!((only.code, only.rail), (ErrorCode::Forbidden, None));
     assert_eq!(only.message, "wider than /24");
     assert!(injector.take_refusals().is_empty());

@@ -8,7 +8,7 @@ use std::{
 use couic_common::{Cidr, Policy, SetName, SetSummary};
 use tempfile::{NamedTempFile, TempPath};
 
-use super::{HALF_WRITTEN, SetStore, sorted};
+use super::{HALF_WRITTEN, SetStore, file_name, sorted};
 use crate::rules::{set_error::SetError, setfile::write_entries};
 
 /// A set's file that is not in its place yet.
@@ -83,6 +83,24 @@ impl SetStore {
             self.restore(policy, name, former);
         }
         followed
+    }
+
+    /// Whether a start loads a set of so many entries, if there is no other.
+    ///
+    /// # Errors
+    /// `TooMany`.
+    pub fn check_count(
+        &self,
+        policy: Policy,
+        name: &SetName,
+        entries: usize,
+    ) -> Result<(), SetError> {
+        let most = self.most(policy);
+        if entries <= most {
+            return Ok(());
+        }
+        let file = file_name(name);
+        Err(SetError::TooMany { policy, file, most })
     }
 
     /// Whether a set is there as it is expected to be. Hold [`SetStore::turn`].
