@@ -132,6 +132,10 @@ const MEMBERS: &[(&str, &str)] = &[
         r#"{"maximum": 65535}"#,
     ),
     (
+        "/components/schemas/Of/oneOf/2",
+        r#"{"additionalProperties": false}"#,
+    ),
+    (
         "/components/schemas/Of/oneOf/2/properties/leaves/items",
         r#"{"maximum": 255}"#,
     ),

@@ -22,14 +22,22 @@ def is_told_otherwise(case, status, error):
     """Rules between values, which a schema cannot have, and which the descriptions have."""
     message, fields = error["message"], list(error["errors"])
     if status == 400:
-        # Of IPv4; and 1.0, which is an integer to JSON Schema.
-        told = "the prefix length must be a number from 0 to 32", "invalid type: floating point"
+        told = (
+            # Of IPv4.
+            "the prefix length must be a number from 0 to 32",
+            # One of both.
+            "missing field `expiration`, or `ttl`",
+            # 1.0 is an integer to JSON Schema.
+            "invalid type: floating point",
+        )
         return any(words in message for words in told)
     return all(
         # Not in the past.
         field.endswith("expiration")
         # That of the path, if any.
         or (field == "name" and case.method == "PUT")
+        # The text of a list.
+        or field == "line"
         # Not for every group.
         or (field.startswith("limits") and "of rules hold for the group" in message)
         for field in fields
