@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_change_in_words_is_that_of_the_audit_log() {
-        let text = r#"{"at":100,"action":"added","policy":"drop","cidr":"192.0.2.7/32","tag":"ssh","expiration":3700,"creation":100,"reason":"5 failures","owner":{"kind":"client","name":"web"},"actor":{"kind":"client","name":"web"}}"#;
+        let text = r#"{"at":100,"action":"added","policy":"drop","cidr":"192.0.2.7/32","tag":"ssh","expiration":3701,"creation":100,"reason":"5 failures","owner":{"kind":"client","name":"web"},"actor":{"kind":"client","name":"web"}}"#;
         let mut change: RuleChange = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&change).unwrap(), text);
         assert_eq!(

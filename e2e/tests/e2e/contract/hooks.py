@@ -37,7 +37,7 @@ def is_told_otherwise(case, status, error):
         # That of the path, if any.
         or (field == "name" and case.method == "PUT")
         # The text of a list.
-        or field == "line"
+        or field in ("line", "list")
         # Not for every group.
         or (field.startswith("limits") and "of rules hold for the group" in message)
         for field in fields
