@@ -6,7 +6,7 @@ use crate::{command, config};
 
 fn change(id: &str, cidr: &str) -> String {
     format!(
-        "id: {id}\ndata: {{\"at\":1795248000,\"action\":\"added\",\"policy\":\"drop\",\"cidr\":\"{cidr}\",\"tag\":\"ssh\",\"expiration\":1795251600,\"creation\":1795248000,\"reason\":\"5 failures\",\"owner\":{{\"kind\":\"client\",\"name\":\"web\"}},\"actor\":{{\"kind\":\"client\",\"name\":\"web\"}}}}\n\n"
+        "id: {id}\ndata: {{\"at\":1795248000,\"action\":\"added\",\"policy\":\"drop\",\"cidr\":\"{cidr}\",\"tag\":\"ssh\",\"expiration\":1795251601,\"creation\":1795248000,\"reason\":\"5 failures\",\"owner\":{{\"kind\":\"client\",\"name\":\"web\"}},\"actor\":{{\"kind\":\"client\",\"name\":\"web\"}}}}\n\n"
     )
 }
 
