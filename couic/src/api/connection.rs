@@ -52,6 +52,13 @@ fn must_linger<B>(response: &Response<B>, is_unread: bool) -> bool {
     response.headers().contains_key(header::CONNECTION) || is_unread
 }
 
+/// What the answer means for the connection.
+fn tell<B>(progress: &Progress, response: &Response<B>, is_unread: bool) {
+    progress.stream(response.extensions().get::<Streaming>().is_some());
+    let must_linger = must_linger(response, is_unread);
+    progress.linger.store(must_linger, Relaxed);
+}
+
 /// How long the streams' readers may take for what was sent, once streams end.
 const CUT_OFF: Duration = Duration::from_millis(250);
 
@@ -77,16 +84,15 @@ pub(super) async fn serve_connection<F>(
     stream: UnixStream,
     filter: F,
     commit: Arc<OwedCommit>,
-    turn: Turn,
+    Turn {
+        stopping,
+        standing,
+        ended,
+    }: Turn,
     settings: ServeSettings,
 ) where
     F: Filter<Extract = (reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
-    let Turn {
-        stopping,
-        standing,
-        ended,
-    } = turn;
     let patience = Patience::of(&settings);
     let progress = Arc::new(Progress::new());
     let peer = UnixPeer::of(&stream);
@@ -113,10 +119,7 @@ pub(super) async fn serve_connection<F>(
                 commit.owe();
             }
             if let Ok(response) = &answer {
-                progress.stream(response.extensions().get::<Streaming>().is_some());
-                progress
-                    .linger
-                    .store(must_linger(response, unread.load(Relaxed)), Relaxed);
+                tell(progress, response, unread.load(Relaxed));
             }
             answer
         }

@@ -90,11 +90,8 @@ impl Running {
         // After the subscriptions, so that undone changes are reported.
         let panic_and_confirm = PanicAndConfirm::open(config, &rules)?;
         let filter = filter_packets(privileged.attacher, &rules)?;
-        let metrics = Arc::new(MetricsRegistry::new());
-        let Hardening { landlock, seccomp } = privileged.hardening;
-        let events = Events::start(&rules.firewall, Arc::clone(&metrics.event_streams));
-        let events = events.map_err(StartError::system("start threads"))?;
-        metrics.show_hardening(landlock.unwrap_or(0), seccomp);
+        let metrics = measured(&privileged.hardening);
+        let events = keep_changes(&rules, &metrics)?;
         let engine = peering.as_ref().map(Peering::engine);
         let place = privileged.socket.place();
         let repeaters = repeat(&rules, &filter, &metrics, watchdog, place);
@@ -147,6 +144,19 @@ impl Running {
         let services = Services::new(api, privileged.listener, privileged.exporter);
         Ok((running, services))
     }
+}
+
+/// The last changes of rules, for those who follow them.
+fn keep_changes(rules: &Rules, metrics: &MetricsRegistry) -> Result<Arc<Events>, StartError> {
+    Events::start(&rules.firewall, Arc::clone(&metrics.event_streams))
+        .map_err(StartError::system("start threads"))
+}
+
+/// The metrics, with how this process is confined.
+fn measured(hardening: &Hardening) -> Arc<MetricsRegistry> {
+    let metrics = MetricsRegistry::new();
+    metrics.show_hardening(hardening.landlock.unwrap_or(0), hardening.seccomp);
+    Arc::new(metrics)
 }
 
 /// Starts what writes the state, besides the periodic work.

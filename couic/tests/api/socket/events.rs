@@ -58,8 +58,8 @@ impl Following {
 
     fn last_id(&self) -> String {
         let lines = self.text.lines();
-        let ids = lines.filter_map(|line| line.strip_prefix("id: "));
-        ids.last().unwrap().to_owned()
+        let mut ids = lines.filter_map(|line| line.strip_prefix("id: "));
+        ids.next_back().unwrap().to_owned()
     }
 
     fn changes(&self) -> Vec<Value> {
