@@ -201,7 +201,10 @@ fn apply_sends_a_list_and_says_what_changed() {
     assert_eq!(seen.body, b"10.0.0.0/8\n192.0.2.7/32\n");
     // What a guard rail keeps out of force is an error.
     let args = [&["sets", "update"], &set[..], &["--force"]].concat();
-    let told = couicctl(&daemon, &args).failed(1);
+    let run = couicctl(&daemon, &args);
+    let shown = "Set drop/bad applied, 3 entries: 2 new, 1 gone.\n";
+    assert_eq!((run.code, run.out.as_str()), (1, shown));
+    let told = run.err;
     for expected in [
         "warning: cut",
         "1 entry is NOT in force, all others are:",
