@@ -1,5 +1,6 @@
 //! couic-bouncer beside the real daemon: decisions of a LAPI and lists of a web server become dropped packets, and neither
 //! its end, nor a kill, nor a LAPI that is gone lets one through.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::{
     fs,

@@ -101,29 +101,7 @@ fn does_what_the_others_do(lab: &Lab, run: &[&str]) {
         token: token("example", &[]),
     };
     let mut events = follow(lab, &daemon, &example, &home);
-    let ban = ["ban", "198.51.100.7/32", "600", "too many requests"];
-    let unban = ["unban", "198.51.100.7/32"];
-    let list = "198.51.100.7\n\n198.51.100.8/30\nnonsense\n";
-    for (args, stdin, printed) in [
-        (&ban[..], "", "198.51.100.7/32 is dropped\n"),
-        (&ban, "", "198.51.100.7/32 is there already\n"),
-        (
-            &["batch", "700"],
-            list,
-            "1 added, 1 updated, 1 failed\nnonsense: cidr: not an IPv4 or IPv6 address\n",
-        ),
-        (&["list"], "", "198.51.100.7/32\n198.51.100.8/30\n"),
-        (&["why", "198.51.100.9"], "", "drop: drop 198.51.100.8/30\n"),
-        (&["why", "203.0.113.1"], "", "pass\n"),
-        (&unban, "", "198.51.100.7/32 is released\n"),
-        (&unban, "", "198.51.100.7/32 is not there\n"),
-    ] {
-        assert_eq!(
-            example.runs(lab, args, stdin),
-            (0, printed.to_owned(), String::new()),
-            "{args:?}"
-        );
-    }
+    commands(lab, &mut example);
     let why = daemon.ctl_ok(&["log", "--json"]);
     assert!(why.contains("too many requests"), "{why}");
     let _ = events
@@ -149,6 +127,32 @@ fn does_what_the_others_do(lab: &Lab, run: &[&str]) {
     daemon.ctl_ok(&["clients", "delete", "example"]);
     let ended = events.until("it ends without a token", || None::<()>);
     assert!(ended.is_err_and(|status| !status.success()));
+}
+
+fn commands(lab: &Lab, example: &mut Example) {
+    let ban = ["ban", "198.51.100.7/32", "600", "too many requests"];
+    let unban = ["unban", "198.51.100.7/32"];
+    let list = "198.51.100.7\n\n198.51.100.8/30\nnonsense\n";
+    for (args, stdin, printed) in [
+        (&ban[..], "", "198.51.100.7/32 is dropped\n"),
+        (&ban, "", "198.51.100.7/32 is there already\n"),
+        (
+            &["batch", "700"],
+            list,
+            "1 added, 1 updated, 1 failed\nnonsense: cidr: not an IPv4 or IPv6 address\n",
+        ),
+        (&["list"], "", "198.51.100.7/32\n198.51.100.8/30\n"),
+        (&["why", "198.51.100.9"], "", "drop: drop 198.51.100.8/30\n"),
+        (&["why", "203.0.113.1"], "", "pass\n"),
+        (&unban, "", "198.51.100.7/32 is released\n"),
+        (&unban, "", "198.51.100.7/32 is not there\n"),
+    ] {
+        assert_eq!(
+            example.runs(lab, args, stdin),
+            (0, printed.to_owned(), String::new()),
+            "{args:?}"
+        );
+    }
 }
 
 fn follow(lab: &Lab, daemon: &Daemon<'_>, example: &Example, home: &Path) -> Program {

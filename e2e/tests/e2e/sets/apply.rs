@@ -1,5 +1,7 @@
 //! A set that is applied with one request: of any size, and with a file that is the truth after a crash.
 
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 use couic_common::Policy;
@@ -40,13 +42,13 @@ fn a_million_lines_are_in_force_with_one_request() {
 /// What the set's file says, in the form of the API.
 fn said(daemon: &Daemon<'_>) -> BTreeSet<String> {
     let file = daemon.working_dir().join("sets/drop/feed.couic");
-    let text = fs::read_to_string(file).expect("the set's file");
+    let text = fs::read_to_string(file).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
 fn in_force(api: &Api) -> BTreeSet<String> {
     let list = api.get("/v1/drop");
-    let entries = list.as_array().expect("a list").iter();
+    let entries = list.as_array().unwrap().iter();
     let cidr = |entry: &serde_json::Value| entry["cidr"].as_str().unwrap_or_default().to_owned();
     entries.map(cidr).collect()
 }
