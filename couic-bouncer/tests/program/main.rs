@@ -92,6 +92,33 @@ fn a_reload_adds_a_feed_and_an_invalid_one_changes_nothing() {
     assert_eq!(program.end(Signal::SIGTERM), 0);
 }
 
+#[test]
+fn no_feeds_are_no_failure_at_the_start_nor_after_a_reload() {
+    let (rig, crowdsec) = (Rig::new(), lapi(&["203.0.113.9"]));
+    rig.list("bad", 20);
+    let with_feed = format!("{}{}", rig.crowdsec(&crowdsec), rig.feed("bad"));
+    rig.configure(&rig.crowdsec(&crowdsec));
+    let mut program = rig.start();
+    rig.await_rule("203.0.113.9/32");
+    let is_ok = || (rig.api().get("/health")["status"] == "ok").then_some(());
+    until("health is ok", LONG, is_ok);
+    rig.configure(&with_feed);
+    program.signal(Signal::SIGHUP);
+    rig.await_set("feed-bad", 20);
+    rig.configure(&rig.crowdsec(&crowdsec));
+    program.signal(Signal::SIGHUP);
+    let is_gone = || rig.world.lock().sets.is_empty().then_some(());
+    until("the set is removed", LONG, is_gone);
+    let is_settled = || {
+        let status = rig.api().get("/v1/status");
+        let no_feeds = status["feeds"].as_array().is_some_and(Vec::is_empty);
+        no_feeds.then_some(status)
+    };
+    let status = until("the feed is forgotten", LONG, is_settled);
+    assert_eq!(status["status"], "ok", "{status}");
+    assert_eq!(program.end(Signal::SIGTERM), 0);
+}
+
 /// The server that it may ask sends it to one on another port.
 #[test]
 fn it_connects_to_the_ports_of_its_configuration_only() {

@@ -219,7 +219,7 @@ impl<'a> Worker<'a> {
             Judgement::Doubted { lacking, claimed } => {
                 let again = self.config.full_every.as_secs();
                 self.doubting.fails(&format!(
-                    "it lacks {lacking} of {claimed} networks that are banned, and does not tell that they were deleted: has its database been replaced? They stay banned until they end, or until a list that is not empty says the same in {again} s; to release them now: couicctl drop delete --tag 'cs-*'"
+                    "it lacks {lacking} of {claimed} networks that are banned, and does not tell that they were deleted: has its database been replaced? They stay banned until they end, or until a list that is not empty says the same in {again} s; to release them now: couicctl drop delete --tag 'cs-*' --all-owners"
                 ));
             }
         }

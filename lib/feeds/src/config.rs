@@ -84,7 +84,7 @@ pub struct FeedConfig {
     pub policy: Option<Policy>,
     /// How often it is fetched, as `1h` (the default); 1 min to 30 days.
     pub every: Option<String>,
-    /// A list with fewer networks is refused; 1 is the default.
+    /// A list with fewer entries that are taken, before they are merged, is refused; 1 is the default.
     pub min_entries: Option<u64>,
     /// The share of the list that may change at once, 0.5 by default: a larger change is held back.
     pub most_change: Option<f64>,

@@ -58,7 +58,9 @@ pub(crate) fn examine(
     dropped.unreadable = parsed.unreadable;
     let merged = merged(&networks, feed);
     let last = last();
-    let (verdict, change) = judge(feed, &merged, parsed.is_terminated, last.as_ref());
+    // Neither the parts of a range nor what merges makes another number of entries.
+    let taken = parsed.entries.min(networks.len() as u64);
+    let (verdict, change) = judge(feed, &merged, taken, parsed.is_terminated, last.as_ref());
     Ok(Examined {
         networks,
         merged,

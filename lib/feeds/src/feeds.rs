@@ -122,7 +122,8 @@ impl Feeds {
 
     /// Puts the last good lists in force, without the network, and keeps them current until `stop` is true. Sets of feeds
     /// that are not configured any more are removed first.
-    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+    /// Without any feed it waits for `stop`, too: its end before that is a bug.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         let feeds = Arc::clone(&self);
         tasks.spawn(until_stop(stop.clone(), async move {
@@ -134,7 +135,14 @@ impl Feeds {
                 keep_current(&slot).await;
             }));
         }
-        while tasks.join_next().await.is_some() {}
+        let mut is_whole = true;
+        while let Some(ended) = tasks.join_next().await {
+            is_whole &= ended.is_ok();
+        }
+        if is_whole {
+            // Also when the sender is gone.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
     }
 
     async fn remove_orphans(&self) {

@@ -1,10 +1,10 @@
 //! Whether a new list may take the place of the last good one.
 //!
 //! Guarantees: a list that lost, or gained, more than the feed's share of its networks or addresses is held back, and so is
-//! one whose last line is cut off where it was not before; one with fewer networks than the feed's least, or that covers a
+//! one whose last line is cut off where it was not before; one with fewer entries than the feed's least, or that covers a
 //! part of the Internet that no feed covers, is refused. Both leave the last good list in force.
 
-use couic_common::{Extent, Networks, Policy};
+use couic_common::{Extent, Networks, Policy, counted};
 use serde::{Deserialize, Serialize};
 
 use crate::{config::Feed, format};
@@ -49,47 +49,99 @@ pub(crate) struct Baseline {
 }
 
 impl Change {
-    pub(crate) fn between(old: &Networks, new: &Networks) -> Self {
+    /// With the measure that has the largest share.
+    pub(crate) fn between(old: &Networks, new: &Networks) -> (Self, Measure) {
         let (before, after) = (old.extent(), new.extent());
         let (lost, gained) = (old.beyond(new), new.beyond(old));
-        let share = share(lost, before).max(share(gained, before));
-        Self {
+        let (lost_most, gained_most) = (
+            Measure::largest(lost, before, "gone"),
+            Measure::largest(gained, before, "new"),
+        );
+        let most = lost_most.larger(gained_most);
+        let change = Self {
             before: before.networks,
             after: after.networks,
             lost: lost.networks,
             gained: gained.networks,
+            share: most.share,
+        };
+        (change, most)
+    }
+}
+
+/// How much of a list changed, by one measure: its networks, or the addresses of a family that they cover.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measure {
+    share: f64,
+    part: u128,
+    whole: u128,
+    of: &'static str,
+    became: &'static str,
+}
+
+impl Measure {
+    fn new(part: u128, whole: u128, of: &'static str, became: &'static str) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a share in percent")]
+        let share = match whole {
+            // A first network of a family counts among the networks.
+            0 => 0.0,
+            whole => part as f64 / whole as f64,
+        };
+        Self {
             share,
+            part,
+            whole,
+            of,
+            became,
+        }
+    }
+
+    fn largest(part: Extent, whole: Extent, became: &'static str) -> Self {
+        let networks = Self::new(part.networks.into(), whole.networks.into(), "networks", became);
+        let v4 = Self::new(part.v4.into(), whole.v4.into(), "IPv4 addresses", became);
+        let v6 = Self::new(part.v6, whole.v6, "IPv6 addresses", became);
+        networks.larger(v4).larger(v6)
+    }
+
+    fn larger(self, other: Self) -> Self {
+        if other.share > self.share { other } else { self }
+    }
+
+    /// Such as `256 of 257 IPv4 addresses are gone`.
+    fn told(&self) -> String {
+        let Self {
+            part,
+            whole,
+            of,
+            became,
+            ..
+        } = self;
+        match whole >> 64 {
+            0 if *became == "new" => format!("{part} {of} are new, to {whole} before"),
+            0 => format!("{part} of {whole} {of} are {became}"),
+            // Numbers of twenty digits and more tell nothing.
+            _ => format!("{:.0} % of the {of} are {became}", self.share * 100.0),
         }
     }
 }
 
-fn share(part: Extent, whole: Extent) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a share in percent")]
-    let of = |part: u128, whole: u128| match whole {
-        // A first network of a family counts among the networks.
-        0 => 0.0,
-        whole => part as f64 / whole as f64,
-    };
-    of(part.networks.into(), whole.networks.into())
-        .max(of(part.v4.into(), whole.v4.into()))
-        .max(of(part.v6, whole.v6))
-}
-
-/// Judges a merged list.
+/// Judges a merged list, of which so many entries are taken.
 pub(crate) fn judge(
     feed: &Feed,
     new: &Networks,
+    entries: u64,
     is_terminated: bool,
     last: Option<&Baseline>,
 ) -> (Verdict, Option<Change>) {
-    let change = last.map(|last| Change::between(&last.networks, new));
-    if let Some(refused) = refusal(feed, new.extent()) {
+    let compared = last.map(|last| Change::between(&last.networks, new));
+    let change = compared.map(|(change, _)| change);
+    if let Some(refused) = refusal(feed, new.extent(), entries) {
         return (Verdict::Refused(refused), change);
     }
-    let verdict = match (last, change) {
-        (Some(_), Some(change)) if change.share > feed.most_change => Verdict::Held(format!(
-            "{:.0} % of it changed, more than {:.0} %: {} before, {} now, {} gone, {} new",
-            change.share * 100.0,
+    let verdict = match (last, compared) {
+        (Some(_), Some((change, most))) if change.share > feed.most_change => Verdict::Held(format!(
+            "{}, more than {:.0} %; {} before, {} now, {} gone, {} new",
+            most.told(),
             feed.most_change * 100.0,
             format::networks(change.before),
             change.after,
@@ -105,11 +157,11 @@ pub(crate) fn judge(
     (verdict, change)
 }
 
-fn refusal(feed: &Feed, extent: Extent) -> Option<String> {
-    if extent.networks < feed.min_entries {
+fn refusal(feed: &Feed, extent: Extent, entries: u64) -> Option<String> {
+    if entries < feed.min_entries {
         return Some(format!(
             "it has {} that can be taken, fewer than min_entries = {}",
-            format::networks(extent.networks),
+            counted(entries, "entry", "entries"),
             feed.min_entries
         ));
     }
@@ -162,7 +214,7 @@ mod tests {
             networks: last,
             is_terminated: true,
         };
-        judge(&feed(Policy::Drop), new, true, Some(&last)).0
+        judge(&feed(Policy::Drop), new, 100, true, Some(&last)).0
     }
 
     #[test]
@@ -195,19 +247,35 @@ mod tests {
     }
 
     #[test]
+    fn entries_that_merge_count_each_and_the_measure_that_holds_back_is_told() {
+        let one = nets(["9.0.0.0/24".to_owned()]);
+        let whole = judge(&feed(Policy::Drop), &one, 256, true, None).0;
+        assert_eq!(whole, Verdict::Good);
+        let two = nets(["9.0.0.0/24", "9.1.0.1/32"].map(str::to_owned));
+        let held = verdict(&nets(["9.1.0.1/32".to_owned()]), two);
+        let Verdict::Held(why) = held else {
+            panic!("{held:?}");
+        };
+        assert!(
+            why.starts_with("256 of 257 IPv4 addresses are gone, more than 50 %; 2 networks"),
+            "{why}"
+        );
+    }
+
+    #[test]
     fn few_networks_much_of_the_internet_and_a_cut_line() {
-        let few = judge(&feed(Policy::Drop), &nets(hosts(0..1)), true, None).0;
-        assert!(matches!(few, Verdict::Refused(text) if text.starts_with("it has 1 network that")));
+        let few = judge(&feed(Policy::Drop), &nets(hosts(0..1)), 1, true, None).0;
+        assert!(matches!(few, Verdict::Refused(text) if text.starts_with("it has 1 entry that")));
         let much = nets((0..80).map(|n| format!("{}.0.0.0/8", n + 20)));
         for (policy, share) in [(Policy::Drop, "1/4"), (Policy::Ignore, "1/16")] {
-            let verdict = judge(&feed(policy), &much, true, None).0;
+            let verdict = judge(&feed(policy), &much, 80, true, None).0;
             assert!(matches!(verdict, Verdict::Refused(text) if text.contains(share)));
         }
         let last = Baseline {
             networks: nets(hosts(0..9)),
             is_terminated: true,
         };
-        let cut = judge(&feed(Policy::Drop), &nets(hosts(0..9)), false, Some(&last)).0;
+        let cut = judge(&feed(Policy::Drop), &nets(hosts(0..9)), 9, false, Some(&last)).0;
         assert!(matches!(cut, Verdict::Held(_)));
     }
 }

@@ -180,7 +180,7 @@ fn a_lapi_that_is_suddenly_empty_opens_nothing() {
         status
             .kept
             .unwrap()
-            .contains("couicctl drop delete --tag 'cs-*'")
+            .contains("couicctl drop delete --tag 'cs-*' --all-owners")
     );
     for _ in 0..5 {
         running.pulled();
