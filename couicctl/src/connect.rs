@@ -2,7 +2,8 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
-use couic_client::{Builder, Client, Endpoint, Token};
+use couic_client::{Builder, Client, Endpoint, ListQuery, Token};
+use couic_common::Policy;
 use serde::Deserialize;
 
 use crate::{
@@ -46,6 +47,31 @@ pub(crate) fn without_token(settings: &Settings) -> Result<Client, Failure> {
             Ok(Client::builder(Endpoint::unix(socket.as_path())).build()?)
         }
         Target::Remote { .. } => open(settings, None),
+    }
+}
+
+/// Whether the daemon on this socket refuses the token in a file, or the file has none. None if that cannot be asked.
+pub(crate) async fn refuses(socket: &Path, token: &Path) -> Option<bool> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let settings = Settings {
+        target: Target::Local {
+            socket: socket.to_owned(),
+            client_file: token.to_owned(),
+        },
+        ..Settings::default()
+    };
+    let client = match within(&settings, PATIENCE) {
+        Ok(client) => client,
+        Err(Failure::Config(_)) => return Some(true),
+        Err(_) => return None,
+    };
+    let query = ListQuery {
+        limit: Some(1),
+        ..ListQuery::default()
+    };
+    match client.entries(Policy::Drop, &query).await {
+        Ok(_) => Some(false),
+        Err(error) => (error.http_status() == Some(401)).then_some(true),
     }
 }
 
@@ -133,6 +159,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use couic_testkit::{Reply, StandIn};
+
     use super::*;
 
     fn text(failure: Failure) -> String {
@@ -173,6 +201,25 @@ mod tests {
             message.contains("has the hash of a token") && !message.contains("00ff"),
             "{message}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_token_that_the_daemon_does_not_know_is_told_from_one_that_cannot_be_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let (token, none) = (dir.path().join("token"), dir.path().join("none"));
+        fs::write(&token, "bbfa1388-3218-463c-9722-6805507c14bb\n").unwrap();
+        for (status, body, expected) in [
+            (200, "[]", Some(false)),
+            (401, "{\"message\":\"no\"}", Some(true)),
+            (503, "{\"message\":\"later\"}", None),
+        ] {
+            let daemon = StandIn::unix(move |_| Reply::json(status, body));
+            assert_eq!(refuses(&daemon.socket, &token).await, expected, "{status}");
+            assert_eq!(refuses(&daemon.socket, &none).await, None);
+        }
+        assert_eq!(refuses(&none, &token).await, None);
+        fs::write(&token, "").unwrap();
+        assert_eq!(refuses(&none, &token).await, Some(true));
     }
 
     #[test]

@@ -46,9 +46,13 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     fn has(&self, event: &RuleEvent) -> bool {
-        let tag = event.entry.tag.as_ref().map(Tag::as_str);
+        let matches = |pattern: &TagPattern, tag: &Option<Tag>| {
+            pattern.matches(tag.as_ref().map(Tag::as_str))
+        };
+        // A rule does not leave a stream unseen: the change of its tag is in those of both.
+        let tags = || [&event.former_tag, &event.entry.tag].into_iter();
         self.policy.is_none_or(|policy| policy == event.policy)
-            && (self.tag.as_ref()).is_none_or(|pattern| pattern.matches(tag))
+            && (self.tag.as_ref()).is_none_or(|pattern| tags().any(|tag| matches(pattern, tag)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use couic_common::{Metadata, Policy, RuleChange};
 use couic_firewall::{
     dataplane::{Limits, MemoryPlane},
-    rules::{Actor, ClaimRequest, Job, ManualClock},
+    rules::{Actor, ClaimRequest, ClaimScope, Job, ManualClock},
 };
 use tokio::time::timeout;
 
@@ -55,8 +55,13 @@ impl Rules {
         let actor = Actor::Client("web".parse().unwrap());
         let done = self.firewall.apply(Policy::Drop, jobs, &actor);
         assert!(done.iter().all(Result::is_ok));
+        self.caught_up(before + count);
+    }
+
+    /// Waits until the ring has taken note of this change.
+    fn caught_up(&self, seq: u64) {
         let begun = Instant::now();
-        while self.events.ring.newest() < before + count {
+        while self.events.ring.newest() < seq {
             assert!(begun.elapsed() < LONG);
             thread::yield_now();
         }
@@ -141,6 +146,33 @@ async fn a_reader_gets_what_it_is_about_in_order_and_goes_on_where_it_was() {
         rules.read(Start::After(rules.events.id(4)), None).await,
         [Got::At(4)]
     );
+}
+
+#[tokio::test]
+async fn a_rule_does_not_leave_the_stream_of_a_tag_unseen() {
+    let rules = rules();
+    rules.add(0..1, "ssh", None);
+    // A second claim of the same client: its tag is shown from now on.
+    rules.add(0..1, "web", None);
+    let cidr = "10.0.0.0/32".parse().unwrap();
+    let actor = Actor::Client("web".parse().unwrap());
+    let release = |tag: &str| {
+        let scope = ClaimScope {
+            tag: Some(couic_common::Tag::parse(tag).unwrap()),
+            ..ClaimScope::OWN
+        };
+        let jobs = vec![Job::Remove(cidr, scope, None)];
+        let done = rules.firewall.apply(Policy::Drop, jobs, &actor);
+        assert!(done.iter().all(Result::is_ok));
+    };
+    release("web");
+    rules.caught_up(3);
+    release("ssh");
+    rules.caught_up(4);
+    // Added as ssh; shown as web; released, and shown as ssh again; removed as ssh.
+    let all = [1, 2, 3, 4].map(|seq| change(seq, "10.0.0.0/32"));
+    assert_eq!(rules.read(Start::Oldest, Some("ssh")).await[1..], all);
+    assert_eq!(rules.read(Start::Oldest, Some("web")).await[1..], all[1..3]);
 }
 
 #[tokio::test]

@@ -227,6 +227,7 @@ pub(super) mod tests {
                 reason: None,
                 owners: Vec::new(),
             },
+            former_tag: Tag::parse(tag).unwrap(),
             owner: match &actor {
                 Actor::Set(name) => Owner::Set(name.clone()),
                 _ => Owner::Client("web-1".parse().unwrap()),

@@ -20,8 +20,9 @@ Examples:
   couicctl clients add -n couic-bouncer -g clientrw --policy drop --tag 'cs-*' --set 'feed-*' --widest 8,16 \\
     --token-file /etc/couic-bouncer/token --owner couic-bouncer
 
-The token is shown, or written, this once: the daemon keeps its hash. A client with limits changes rules one by one or in
-batches; set files and guard rails are closed to it. What its limits refuse is answered with 403, too many adds with 429.")]
+The token is shown, or written, this once: the daemon keeps its hash. A client with limits changes rules one by one, in
+batches or by tag, and of sets only those that --set names, with --apply; all guard rails hold for it. What its limits refuse
+is answered with 403, too many adds with 429.")]
     Add(Box<NewClient>),
     /// List all clients
     List {

@@ -11,8 +11,8 @@ use crate::duration;
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// It may change rules of this policy only
-    #[arg(long, value_name = "POLICY")]
+    /// It may change rules of this policy only; drop,ignore for both
+    #[arg(long, value_name = "POLICY", value_delimiter = ',')]
     policy: Vec<PolicyArg>,
     /// It may add and delete rules with these tags only; * stands for any characters
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
@@ -85,7 +85,29 @@ fn widest(text: &str) -> Result<(u8, Option<u8>), String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    #[test]
+    fn policies_are_separated_by_commas_or_repeated() {
+        let policies = |arguments: &[&str]| {
+            let words = ["add"].iter().chain(arguments);
+            let parsed = Command::try_parse_from(words).ok()?;
+            parsed.limits.limits()?.policies
+        };
+        let both = Some(vec![Policy::Drop, Policy::Ignore]);
+        assert_eq!(policies(&["--policy", "drop,ignore"]), both);
+        assert_eq!(policies(&["--policy=ignore", "--policy=drop"]), both);
+        assert_eq!(policies(&["--policy", "drop"]), Some(vec![Policy::Drop]));
+        assert_eq!(policies(&["--policy", "drop,"]), None);
+    }
 
     #[test]
     fn prefixes_of_one_family_or_both() {

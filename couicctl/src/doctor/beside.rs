@@ -6,6 +6,7 @@ use couic_httpd::{Ask, AskError};
 use serde_json::Value;
 
 use super::Check;
+use crate::{connect, installed::Installed};
 
 /// The socket is on this machine: a longer silence is a program that hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,6 +21,25 @@ pub(super) fn all(checks: &mut Vec<Check>) {
         let token = format!("/etc/{name}/token");
         checks.extend(one(name, Path::new(&socket), Path::new(&token)));
     }
+}
+
+/// Whether the token of fail2ban, beside the daemon's configuration, is one of the daemon's. None if there is none.
+pub(super) async fn fail2ban(config: &Path, installed: &Installed) -> Option<Check> {
+    const NAME: &str = "fail2ban";
+    let token = config.with_file_name("fail2ban.token");
+    if !token.exists() {
+        return None;
+    }
+    let shown = token.display();
+    Some(match connect::refuses(&installed.socket, &token).await {
+        Some(false) => Check::ok(NAME, format!("its token in {shown} is accepted")),
+        Some(true) => Check::fail(
+            NAME,
+            format!("its token in {shown} is refused: no ban of it is made"),
+        )
+        .advise("couicctl setup --yes gives it a new one"),
+        None => Check::skip(NAME, format!("its token in {shown} cannot be tried")),
+    })
 }
 
 /// None if it was never given a token, and does not run.
@@ -78,6 +98,22 @@ mod tests {
 
     use super::*;
     use crate::doctor::CheckState;
+
+    #[tokio::test]
+    async fn the_token_of_fail2ban_is_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("couic.toml");
+        let daemon = StandIn::unix(|_| Reply::json(401, "{\"message\":\"no\"}"));
+        let installed = Installed {
+            socket: daemon.socket.clone(),
+            ..Installed::default()
+        };
+        assert_eq!(fail2ban(&config, &installed).await, None);
+        let token = "bbfa1388-3218-463c-9722-6805507c14bb\n";
+        std::fs::write(dir.path().join("fail2ban.token"), token).unwrap();
+        let check = fail2ban(&config, &installed).await.unwrap();
+        assert_eq!(check.state, CheckState::Fail, "{check:?}");
+    }
 
     #[test]
     fn what_runs_is_asked_and_what_should_run_is_told() {

@@ -147,6 +147,9 @@ async fn look(settings: &Settings, args: &DoctorArgs, checks: &mut Vec<Check>) {
             machine::clock(checks);
         }
         beside::all(checks);
+        if let Some(installed) = &installed {
+            checks.extend(beside::fail2ban(&args.daemon_config, installed).await);
+        }
         if !facts.has_host_status
             && let Some(installed) = &installed
         {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use couic_client::Client;
-use couic_common::{ClientLimits, Group, HealthStatus, Policy};
+use couic_common::{ClientInfo, ClientLimits, Group, HealthStatus, Policy};
 use couic_files::replace_file;
 use nix::unistd;
 
@@ -75,6 +75,7 @@ impl Daemon {
                 let (name, group) = ("fail2ban", Group::ClientRw);
                 self.make_client(name, group, Some(&limits), token).await
             }
+            Step::Fail2banToken { token } => self.replace_token("fail2ban", token).await,
             Step::Reload => {
                 let status = self.client()?.reload_sets().await;
                 status.map(drop).map_err(|e| Failure::from(e).text())
@@ -98,9 +99,15 @@ impl Daemon {
         let client = self.client()?;
         let made = client.create_limited_client(&parsed, group, limits).await;
         let made = made.map_err(|e| Failure::from(e).text())?;
-        let token = made.token.unwrap_or_default();
-        file.write(&format!("{token}\n"))
-            .map_err(|e| format!("{}\nrun couicctl clients rotate {name}", e.text()))
+        keep(file, &made)
+    }
+
+    /// The former token ends at once: what is in the file is refused already.
+    async fn replace_token(&self, name: &str, token: &Path) -> Result<(), String> {
+        let file = TokenFile::replacing(token, None).map_err(|e| e.text())?;
+        let parsed = name.parse().map_err(|_| String::new())?;
+        let made = self.client()?.rotate_client(&parsed, 0).await;
+        keep(file, &made.map_err(|e| Failure::from(e).text())?)
     }
 
     /// The daemon by its configuration, which need not be the one that couicctl uses by default.
@@ -128,6 +135,13 @@ impl Daemon {
             _ => "couic runs, and something needs attention: couicctl health says what.".to_owned(),
         })
     }
+}
+
+/// Writes the token of a client that was made just now.
+fn keep(file: TokenFile, made: &ClientInfo) -> Result<(), String> {
+    let token = made.token.unwrap_or_default();
+    file.write(&format!("{token}\n"))
+        .map_err(|e| format!("{}\nrun couicctl clients rotate {}", e.text(), made.name))
 }
 
 fn said(path: &Path, error: &io::Error) -> String {

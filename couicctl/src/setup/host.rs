@@ -12,7 +12,7 @@ use std::{
 use couic_common::Cidr;
 use nix::{ifaddrs::getifaddrs, unistd::User};
 
-use crate::{installed::Installed, session};
+use crate::{connect, installed::Installed, session};
 
 /// `RTF_UP` and `RTF_REJECT` of `linux/route.h`.
 const UP: u32 = 0x1;
@@ -68,6 +68,8 @@ pub(super) struct Fail2ban {
     pub(super) token: PathBuf,
     pub(super) has_token: bool,
     pub(super) has_client: bool,
+    /// The daemon refuses the token.
+    pub(super) is_refused: bool,
     pub(super) jail: Option<String>,
     pub(super) runs: bool,
 }
@@ -251,6 +253,15 @@ fn is_reachable(ip: IpAddr) -> bool {
 }
 
 impl Host {
+    /// Tries the token for fail2ban. One that cannot be tried counts as good.
+    pub(super) async fn try_tokens(&mut self) {
+        let found = &mut self.fail2ban;
+        if found.has_token {
+            let refused = connect::refuses(&self.daemon.installed.socket, &found.token).await;
+            found.is_refused = refused == Some(true);
+        }
+    }
+
     /// Whether there is this interface. A pattern may match those that come later.
     pub(super) fn has_interface(&self, name: &str) -> bool {
         name.contains(['*', '?']) || self.interfaces.iter().any(|known| known == name)

@@ -55,7 +55,8 @@ pub(crate) async fn run(args: SetupArgs, mut output: Output) -> Result<(), Failu
             "there is no terminal to ask questions on: pass --yes to take what is found, or --dry-run to see it".into(),
         ));
     }
-    let host = host::look(&args.daemon_config);
+    let mut host = host::look(&args.daemon_config);
+    host.try_tokens().await;
     let (dry_run, mut wanted) = (args.dry_run, wanted(args));
     if asks {
         ask::complete(&mut wanted, &host)?;

@@ -43,6 +43,11 @@ pub(super) enum Step {
         /// The file that its token is written to.
         token: PathBuf,
     },
+    /// Give that client a new token.
+    Fail2banToken {
+        /// The file that it is written to, in place of the one that is refused.
+        token: PathBuf,
+    },
     /// Create the client that may read statistics.
     Monitoring {
         /// The file that its token is written to.
@@ -71,6 +76,11 @@ impl fmt::Display for Step {
             Self::Fail2banClient { token } => write!(
                 f,
                 "create the client fail2ban, which may only drop, with its token in {} (0600)",
+                token.display()
+            ),
+            Self::Fail2banToken { token } => write!(
+                f,
+                "give the client fail2ban a new token, in {}: the one there is refused",
                 token.display()
             ),
             Self::Monitoring { token } => write!(

@@ -59,19 +59,23 @@ impl Plan {
         Ok(())
     }
 
-    /// A client that may only drop, unless its token is there.
+    /// A client that may only drop, unless its token is there and not refused.
     fn fail2ban_client(&mut self, host: &Host) {
         let Fail2ban {
             token,
             has_token,
             has_client,
+            is_refused,
             ..
         } = &host.fail2ban;
         let shown = token.display();
-        if *has_token {
+        if *has_token && !is_refused {
             return;
         }
-        if *has_client {
+        if *has_token && *has_client {
+            let token = token.clone();
+            self.steps.push(Step::Fail2banToken { token });
+        } else if *has_client {
             self.notes.push(format!(
                 "the client fail2ban exists, and its token is not in {shown}, where fail2ban reads it: couicctl clients rotate fail2ban --token-file {shown}"
             ));

@@ -67,7 +67,9 @@ fn applied(mut host: Host, plan: &Plan) -> Host {
             Step::Monitoring { .. } => host.daemon.has_monitoring = true,
             Step::Fail2banClient { .. } => {
                 (host.fail2ban.has_client, host.fail2ban.has_token) = (true, true);
+                host.fail2ban.is_refused = false;
             }
+            Step::Fail2banToken { .. } => host.fail2ban.is_refused = false,
             Step::Reload | Step::Fail2ban => {}
         }
     }
@@ -261,6 +263,24 @@ fn fail2ban_gets_a_token_or_the_operator_the_command_for_it() {
     assert!(plan.steps.is_empty(), "{plan:?}");
     let told = |note: &String| note.contains("banaction = couic.py costs a fraction");
     assert!(plan.notes.iter().any(told), "{plan:?}");
+}
+
+#[test]
+fn a_token_of_fail2ban_that_is_refused_is_replaced() {
+    let mut host = fresh();
+    host = applied(host.clone(), &plan(&wanted(), &host).unwrap());
+    host.fail2ban.is_refused = true;
+    let rotated = plan(&wanted(), &host).unwrap();
+    let token = "give the client fail2ban a new token, in /etc/couic/fail2ban.token: the one there is refused";
+    assert_eq!(shown(&rotated), [token]);
+    assert_eq!(
+        shown(&plan(&wanted(), &applied(host.clone(), &rotated)).unwrap()),
+        [""; 0]
+    );
+    // Its client was deleted.
+    host.fail2ban.has_client = false;
+    let made = plan(&wanted(), &host).unwrap();
+    assert!(shown(&made)[0].starts_with("create the client fail2ban"));
 }
 
 #[test]

@@ -7,12 +7,15 @@ use super::{
     EventKind,
     packed::{Claims, OwnerId, PackedClaim},
 };
+use crate::dataplane::TagSlot;
 
 /// A change of a rule's claims, as events tell it.
 pub(super) struct Changed {
     pub(super) kind: EventKind,
     /// The claim that is shown, or was shown before the rule went.
     pub(super) shown: PackedClaim,
+    /// The tag that was shown before, if the rule was there.
+    pub(super) former: TagSlot,
     /// Its reason, which may not be kept any more when this is told.
     pub(super) reason: Option<Reason>,
     /// When the rule ends.
@@ -37,10 +40,12 @@ impl Changed {
             (None, None, _) => return None,
         };
         let shown = *new.shown().or_else(|| old.shown())?;
+        let slot_before = old.shown().map(|claim| claim.slot);
         let reason_before = old.shown().map(|claim| claim.reason);
         Some(Self {
             kind,
             shown,
+            former: slot_before.unwrap_or(shown.slot),
             reason: reasons.get(shown.reason).cloned(),
             expiration: after.or(before)?.deadline,
             is_visible: before != after || reason_before != Some(shown.reason),

@@ -269,6 +269,7 @@ impl Core {
                 kind: changed.kind,
                 policy: key.policy,
                 entry,
+                former_tag: tags.name(changed.former).cloned(),
                 origin: origin.clone(),
                 owner: owners.get(changed.owner).clone(),
                 // What a request finds overdue, it did not end.

@@ -112,6 +112,8 @@ pub struct RuleEvent {
     pub policy: Policy,
     /// The rule as it is shown, or as it was shown before it went.
     pub entry: Entry,
+    /// The tag that it was shown with before the change: that of `entry` if this is not another one.
+    pub former_tag: Option<Tag>,
     /// Who did it, and why.
     pub origin: Origin,
     /// Whose claim was made, changed or ended; of several, the first that was shown.

@@ -22,6 +22,7 @@ fn event(seq: u64) -> RuleEvent {
             reason: None,
             owners: Vec::new(),
         },
+        former_tag: None,
         origin: Origin {
             actor: Actor::Expiry,
             metadata: None,
