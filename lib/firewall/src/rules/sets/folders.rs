@@ -36,13 +36,25 @@ pub(super) fn remove_half_written(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Files made by a daemon that runs as root belong to whom the working directory belongs.
+/// Files made by a daemon that runs as root belong to whom the working directory belongs. A daemon that may not give its
+/// file to the directory's group, such as one with `user = "root"` and another `group`, leaves it in its own: the owner is
+/// right, and only the daemon's group may read it besides.
 pub(super) fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
-    if (owner.uid(), owner.gid()) == (now.uid(), now.gid()) {
+    let is_owned = owner.uid() == now.uid();
+    if is_owned && owner.gid() == now.gid() {
         return Ok(());
     }
-    std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+    let given = std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()));
+    given.or_else(|error| keep_group(is_owned, error))
+}
+
+/// What a refused change of owner and group comes to.
+fn keep_group(is_owned: bool, error: io::Error) -> io::Result<()> {
+    match is_owned && error.kind() == ErrorKind::PermissionDenied {
+        true => Ok(()),
+        false => Err(error),
+    }
 }
 
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -189,3 +189,29 @@ fn folders_and_fifos_are_refused() {
         assert!(matches!(error, SetError::Unreadable { .. }), "{error}");
     }
 }
+
+#[test]
+fn a_set_keeps_its_group_where_it_may_not_be_given() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+    const USER: u32 = 65_534;
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: changes the owner of folders, which needs root");
+        return;
+    }
+    let (dir, store) = store();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for folder in ["", "sets", "sets/drop", "sets/ignore"] {
+        chown(dir.path().join(folder), Some(USER), Some(12_345)).unwrap();
+    }
+    // Of this thread only; with it go the capabilities over files, as those of the daemon do.
+    nix::unistd::setfsuid(nix::unistd::Uid::from_raw(USER));
+    let name = "a".parse().unwrap();
+    let entries = cidrs(&["10.0.0.0/8"]);
+    let written = store.put(Policy::Drop, &name, &entries);
+    nix::unistd::setfsuid(nix::unistd::Uid::from_raw(0));
+    assert_eq!(written.unwrap().entry_count, 1);
+    let file = fs::metadata(dir.path().join("sets/drop/a.couic")).unwrap();
+    assert_eq!((file.uid(), file.mode() & 0o777), (USER, 0o640));
+    assert_ne!(file.gid(), 12_345);
+}
