@@ -517,7 +517,10 @@ fn a_reason_is_sent_as_metadata_and_shown() {
     let daemon = StandIn::always(200, entry);
     let shown = couicctl(&daemon, &["drop", "inspect", "192.0.2.7"]).done();
     let whole = "\tticket 4711: a very long story about an address\n";
-    assert!(shown.ends_with(whole) && shown.lines().count() == 1, "{shown}");
+    assert!(
+        shown.ends_with(whole) && shown.lines().count() == 1,
+        "{shown}"
+    );
 
     let daemon = StandIn::always(204, "");
     couicctl(

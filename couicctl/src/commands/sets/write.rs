@@ -33,13 +33,13 @@ pub(super) struct Write {
 impl Write {
     pub(super) async fn run(self, force: &SetForce, cx: &mut Context) -> Result<(), Failure> {
         if self.apply || self.entries.len() > LARGE {
-            self.as_list(force, cx).await
+            self.send_list(force, cx).await
         } else {
-            self.as_json(force, cx).await
+            self.send_json(force, cx).await
         }
     }
 
-    async fn as_json(self, force: &SetForce, cx: &mut Context) -> Result<(), Failure> {
+    async fn send_json(self, force: &SetForce, cx: &mut Context) -> Result<(), Failure> {
         let SetArg { policy, name } = &self.set;
         let entries: Vec<String> = self.entries.iter().map(Cidr::to_string).collect();
         let (force, guard) = (is_forced(force), Some(guard_of(force)));
@@ -68,7 +68,7 @@ impl Write {
         }
     }
 
-    async fn as_list(self, force: &SetForce, cx: &mut Context) -> Result<(), Failure> {
+    async fn send_list(self, force: &SetForce, cx: &mut Context) -> Result<(), Failure> {
         let SetArg { policy, name } = &self.set;
         let mut list = String::with_capacity(self.entries.len() * 20);
         for cidr in &self.entries {
