@@ -160,6 +160,10 @@ class Couic:
         return failures
 
 
+def counted(changes):
+    return "1 change was" if changes == 1 else "%d changes were" % changes
+
+
 def seconds(response):
     """Retry-After, within bounds."""
     asked = response.getheader("Retry-After", "")
@@ -218,8 +222,8 @@ class Sender:
         with self.changed:
             if self.waiting:
                 logSys.error(
-                    "[%s] %d changes were not made: couic does not answer. Bans are made at the next start, unbans end in time",
-                    self.jail, len(self.waiting))
+                    "[%s] %s not made: %s. Bans are made at the next start, unbans end in time",
+                    self.jail, counted(len(self.waiting)), self.said or "couic does not answer")
 
     def run(self):
         failures = 0
@@ -239,7 +243,7 @@ class Sender:
                 self.failed(str(error))
             except Exception as error:  # A mistake of this file must not end the thread: the jail would ban no more.
                 again, pause, longest = {}, 0, LONGEST_REFUSED
-                logSys.exception("[%s] %d changes were not made: %s", self.jail, len(batch), error)
+                logSys.exception("[%s] %s not made: %s", self.jail, counted(len(batch)), error)
             if again and not self.wait_with(again, max(pause, pause_after(failures, longest))):
                 self.couic.close()
                 return
@@ -256,8 +260,8 @@ class Sender:
             self.changed.notify_all()
             if self.too_many and batch:
                 logSys.error(
-                    "[%s] %d changes were not kept. Once couic answers: fail2ban-client reload --restart %s",
-                    self.jail, self.too_many, self.jail)
+                    "[%s] %s not kept. Once couic answers: fail2ban-client reload --restart %s",
+                    self.jail, counted(self.too_many), self.jail)
                 self.too_many = 0
             return batch
 

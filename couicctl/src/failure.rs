@@ -122,6 +122,11 @@ pub(crate) fn print_warning(text: &str) {
     print("warning", "33", text);
 }
 
+/// Writes a remark to stderr on what went well.
+pub(crate) fn print_note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+}
+
 /// Errors of stderr are ignored, as there is no other place to report them.
 fn print(label: &str, colour: &str, text: &str) {
     let mut stderr = io::stderr().lock();
@@ -162,9 +167,10 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The message of the daemon, with the options of couicctl that override guard rails and owners.
+/// The message of the daemon, with the options of couicctl that override guard rails and owners, and apply sets.
 pub(crate) fn with_option(message: &str) -> String {
     let message = message.replace(FORCE_HINT, "use --force");
+    let message = message.replace("?apply=true", "--apply");
     message.replace(ALL_OWNERS_HINT, "use --all-owners")
 }
 

@@ -116,6 +116,14 @@ fn account(name: &str) -> Result<(u32, u32), Failure> {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if error.kind() == io::ErrorKind::NotFound
+        && let Some(directory) = directory.filter(|dir| !dir.exists())
+    {
+        let (path, directory) = (path.display(), directory.display());
+        let text = format!("{path} cannot be written: its directory does not exist");
+        return Failure::Failed(text).hint(&format!("install -d {directory}"));
+    }
     Failure::Failed(format!("{} cannot be written: {error}", path.display()))
 }
 
@@ -156,7 +164,7 @@ mod tests {
         assert!(text(TokenFile::new(&path, None)).contains("exists already"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let nowhere = dir.path().join("none/token");
-        assert!(text(TokenFile::new(&nowhere, None)).contains("cannot be written"));
+        assert!(text(TokenFile::new(&nowhere, None)).contains("its directory does not exist"));
         let other = dir.path().join("other");
         let told = text(TokenFile::new(&other, Some("no-such-user-here")));
         assert_eq!(told, "there is no user no-such-user-here here");

@@ -29,7 +29,12 @@ pub(super) fn enter(who: Option<&Identity>, to: &Operation, params: &Params) -> 
         return Ok(());
     }
     if !to.scoped {
-        let message = format!("the client {name} has limits, and changes rules only, one by one");
+        let only = match to.doc.id {
+            "reload_sets" => "may not reload sets, which would load those of others",
+            "create_set" => "changes sets with ?apply=true only",
+            _ => "changes only rules, and the sets that its limits name",
+        };
+        let message = format!("the client {name} has limits, and {only}");
         return Err(Fault::forbidden(None, message));
     }
     let policy = params.policy.map_or(Ok(()), |policy| scope.policy(policy));

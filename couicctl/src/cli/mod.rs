@@ -218,7 +218,7 @@ Examples:
     Man {
         /// An existing directory
         dir: Option<PathBuf>,
-        /// Also couic(8), couic-report(8) and those of the configuration files, section 5
+        /// Also those of couic, couic-report, couicmon and couic-bouncer, section 8, and of configuration files, section 5
         #[arg(long, requires = "dir")]
         all: bool,
     },

@@ -14,8 +14,10 @@ Examples:
   couicctl export -t 'infra-*' > infra.toml
   couicctl diff -f state.toml          what has changed since, exit code 1 if anything has
 
-Rules are those of this token's client, by tag, with their expirations and reasons. Tokens are never in it. For the rules of
-all clients, as couicctl drop import reads them: couicctl drop export.";
+Rules are those of this token's client, by tag, with their expirations and reasons. Tokens are never in it. Sets are all of
+this host's, also those with its own addresses ([sets.ignore.setup] of couicctl setup): remove what is not for other hosts.
+With -t it has neither sets nor clients. For the rules of all clients, as couicctl drop import reads them: couicctl drop
+export.";
 
 pub(super) const DIFF: &str = "\
 Examples:
@@ -41,14 +43,15 @@ clients and of peers are never touched. A second run changes nothing. The first 
 what is not is printed, and the next run goes on from there.
 
 Exit codes:
-  0   all is as the file says
+  0   all is as the file says; with --plan: nothing would be done
+  1   with --plan: something would be done
   1   a step failed: in force in part
   2   the file is wrong, or something is in the way; nothing was changed";
 
 /// What to export.
 #[derive(Args)]
 pub(crate) struct StateExportArgs {
-    /// Only rules with matching tags: alternatives separated by commas, * for any characters
+    /// Only rules with matching tags, no sets and no clients: alternatives separated by commas, * for any characters
     #[arg(short, long, value_name = "PATTERN", value_parser = listed, add = complete::tags())]
     pub(crate) tag: Option<String>,
     /// The client whose token this is, if the token may not list clients

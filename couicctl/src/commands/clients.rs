@@ -11,7 +11,7 @@ use super::{Context, own_token};
 use crate::{
     cli::{ClientsCommand, NewClient},
     duration::remaining,
-    failure::{Failure, print_warning},
+    failure::{Failure, print_note, print_warning},
     render,
     token_file::TokenFile,
 };
@@ -109,7 +109,7 @@ fn show(client: &ClientInfo, token_file: Option<&Path>, cx: &mut Context) -> Res
     }
     let is_hidden = client.token.is_none();
     match token_file {
-        Some(path) => print_warning(&format!("the token is in {}", path.display())),
+        Some(path) => print_note(&format!("the token is in {}", path.display())),
         None if is_hidden => print_warning(&not_shown(&client.name)),
         None => {}
     }

@@ -1,10 +1,10 @@
 //! `couicctl drop delete` and `couicctl ignore delete`: an operator learns who still holds what, and what happens to the
 //! sources now.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
-use couic_client::{ClientError, Release};
-use couic_common::{Cidr, OwnerKind, Policy, RuleOwner, Tag, TagPattern, UNTAGGED, counted};
+use couic_client::{ClientError, ListQuery, Release};
+use couic_common::{Cidr, Entry, OwnerKind, Policy, RuleOwner, Tag, TagPattern, UNTAGGED, counted};
 use serde::Serialize;
 
 use super::{
@@ -167,6 +167,50 @@ async fn matching(
     Ok(left)
 }
 
+/// Entries that are looked at for claims of others.
+const LOOKED_AT: u64 = 1_000;
+
+/// What other clients hold under such tags, which --all-owners would end. None if nothing, or if it cannot be read: it is a
+/// remark.
+async fn held_by_others(policy: Policy, tag: &str, cx: &Context) -> Option<String> {
+    let query = ListQuery {
+        tag: Some(tag.to_owned()),
+        limit: Some(LOOKED_AT),
+        owners: true,
+        ..ListQuery::default()
+    };
+    let entries = cx.client.entries(policy, &query).await.ok()?;
+    others(policy, tag, &entries)
+}
+
+fn others(policy: Policy, tag: &str, entries: &[Entry]) -> Option<String> {
+    let Ok(pattern) = tag.parse::<TagPattern>();
+    let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+    for owner in entries.iter().flat_map(|entry| &entry.owners) {
+        let tag = owner.tag.as_ref().map(Tag::as_str);
+        // Claims of sets stay with --all-owners, too.
+        if owner.kind == OwnerKind::Client && pattern.matches(tag) {
+            *held.entry(owner.name.as_deref()?).or_default() += 1;
+        }
+    }
+    let more = if entries.len() as u64 == LOOKED_AT {
+        " or more"
+    } else {
+        ""
+    };
+    let held: Vec<String> = held
+        .iter()
+        .map(|(name, count)| {
+            let claims = counted(*count, "claim", "claims");
+            format!("{claims}{more} of client {name}")
+        })
+        .collect();
+    (!held.is_empty()).then(|| {
+        let held = held.join(", ");
+        format!("{policy} has {held} under {tag}\nhint: --all-owners deletes them, too")
+    })
+}
+
 async fn by_tag(
     policy: Policy,
     which: &Release,
@@ -193,6 +237,12 @@ async fn by_tag(
         return Ok(());
     }
     let tag = which.tag.as_deref().unwrap_or_default();
+    if !which.all_owners
+        && let Some(told) = held_by_others(policy, tag, cx).await
+    {
+        print_warning(&told);
+        return Ok(());
+    }
     if let Ok(known) = cx.client.tag_stats(policy).await
         && !known.tags.contains_key(tag)
         && let Some(hint) = did_you_mean(tag, known.tags.keys().map(String::as_str))
@@ -202,4 +252,38 @@ async fn by_tag(
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_of_other_clients_under_the_tag_are_named() {
+        let entry = |owners: serde_json::Value| -> Entry {
+            let entry = serde_json::json!({"creation": 7, "cidr": "192.0.2.7/32", "tag": "cs-a", "expiration": 0,
+                "owners": owners});
+            serde_json::from_value(entry).unwrap()
+        };
+        let owner = |kind: &str, name: &str, tag: &str| serde_json::json!({"kind": kind, "name": name, "tag": tag, "expiration": 0});
+        let entries = [
+            entry(serde_json::json!([
+                owner("client", "couic-bouncer", "cs-a"),
+                owner("set", "drop/cs", "cs-a"),
+                owner("client", "web", "ssh"),
+            ])),
+            entry(serde_json::json!([owner(
+                "client",
+                "couic-bouncer",
+                "cs-b"
+            )])),
+        ];
+        assert_eq!(
+            others(Policy::Drop, "cs-*", &entries).as_deref(),
+            Some(
+                "drop has 2 claims of client couic-bouncer under cs-*\nhint: --all-owners deletes them, too"
+            )
+        );
+        assert_eq!(others(Policy::Drop, "none", &entries), None);
+    }
 }

@@ -209,6 +209,6 @@ async fn add<F: Args + Override>(
 fn conflict(error: ClientError, cx: &Context) -> Failure {
     let exists = error.status() == Some(409);
     let remedy =
-        exists.then_some("to add a claim of your own, or to change its expiration, use --renew");
+        exists.then_some("to add a claim of your own, or to change its expiration, use --renew, or --longer so that it is never made shorter");
     cx.failed(error).or_refused_with(remedy)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use couic_common::{Entry, Policy, Reason, RuleOwner};
 
-use super::Table;
+use super::{Table, style::style};
 use crate::duration::remaining;
 
 /// The entries, with the time left at `now` (Unix seconds) as expiration.
@@ -99,23 +99,27 @@ impl EntryTable {
     }
 }
 
-/// A reason in a column.
+/// A reason in a column: whole for programs.
 fn shortened(reason: Option<&Reason>) -> String {
     let text = reason.map_or("", Reason::as_str);
-    if text.chars().count() <= REASON_WIDTH {
+    if !is_cut(text) {
         return text.to_owned();
     }
     let cut: String = text.chars().take(REASON_WIDTH - 1).collect();
     format!("{cut}…")
 }
 
-/// The most characters of a reason in a table of entries.
+fn is_cut(text: &str) -> bool {
+    style().frame.is_some() && text.chars().count() > REASON_WIDTH
+}
+
+/// The most characters of a reason in a table of entries on a terminal.
 const REASON_WIDTH: usize = 40;
 
 /// What the table of one entry leaves out: the rest of a long reason, and the claims, if there are several.
 pub(crate) fn details(entry: &Entry, now: u64, out: &mut dyn Write) -> io::Result<()> {
-    let is_cut = |reason: &&Reason| reason.as_str().chars().count() > REASON_WIDTH;
-    if let Some(reason) = entry.reason.as_ref().filter(is_cut) {
+    let reason = entry.reason.as_ref();
+    if let Some(reason) = reason.filter(|reason| is_cut(reason.as_str())) {
         writeln!(out, "Reason: {reason}")?;
     }
     if entry.owners.len() > 1 {

@@ -223,7 +223,7 @@ fn a_token_goes_to_a_file_and_a_rotated_one_takes_its_place() {
     ];
     let done = couicctl(&daemon, &args);
     assert_eq!((done.code, done.out.as_str()), (0, "mon\tclientrw\n"));
-    assert_eq!(done.err, format!("warning: the token is in {path}\n"));
+    assert_eq!(done.err, format!("the token is in {path}\n"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{NEW}\n"));
     let again = couicctl(&daemon, &args).failed(2);
     assert!(again.contains("exists already"), "{again}");

@@ -31,6 +31,11 @@ pub(super) use apply::run as apply;
 
 /// Writes the state of the daemon as a file that `diff` and `apply` read.
 pub(super) async fn export(args: &StateExportArgs, cx: &mut Context) -> Result<(), Failure> {
+    if cx.output.is_json() {
+        let text = "a state file is TOML: export has no --json";
+        return Err(Failure::Usage(text.to_owned())
+            .hint("couicctl drop export and ignore export print rules as JSON, one per line"));
+    }
     let exported = observe::everything(args, cx).await?;
     write::file(&exported, cx.output.writer())?;
     Ok(())

@@ -166,7 +166,7 @@ pub(super) struct Exported {
     pub(super) own: ClientName,
     pub(super) rules: BTreeMap<Policy, Rules>,
     pub(super) sets: Vec<(Policy, SetName, BTreeSet<Cidr>)>,
-    /// None if this token may not list them.
+    /// None if this token may not list them, or the export is of some tags only.
     pub(super) clients: Option<Vec<ClientInfo>>,
 }
 
@@ -202,6 +202,25 @@ pub(super) async fn everything(args: &StateExportArgs, cx: &Context) -> Result<E
         })
         .await?;
     }
+    let mut exported = Exported {
+        own,
+        rules,
+        sets: Vec::new(),
+        clients: None,
+    };
+    // Of some tags it is these rules: sets and clients are of this host.
+    if pattern.is_some() {
+        return Ok(exported);
+    }
+    exported.sets = all_sets(cx).await?;
+    if clients.is_err() {
+        print_warning("clients left out: this token may not list them");
+    }
+    exported.clients = clients.ok();
+    Ok(exported)
+}
+
+async fn all_sets(cx: &Context) -> Result<Vec<(Policy, SetName, BTreeSet<Cidr>)>, Failure> {
     let mut sets = Vec::new();
     for policy in Policy::ALL {
         for set in cx.client.sets(policy).await.map_err(|e| cx.failed(e))? {
@@ -214,13 +233,5 @@ pub(super) async fn everything(args: &StateExportArgs, cx: &Context) -> Result<E
             }
         }
     }
-    if clients.is_err() {
-        print_warning("clients left out: this token may not list them");
-    }
-    Ok(Exported {
-        own,
-        rules,
-        sets,
-        clients: clients.ok(),
-    })
+    Ok(sets)
 }

@@ -71,7 +71,7 @@ fn a_stop_without_the_daemon_is_soon_over_and_its_bans_come_with_the_next_start(
     let daemon = daemon.restart();
     assert!(claims(&daemon, OFFENDER).is_empty());
     let server = super::Server::start(&lab, dir.path());
-    assert_eq!(server.said(&["[sshd] 1 changes were not made"]), 1);
+    assert_eq!(server.said(&["[sshd] 1 change was not made"]), 1);
     until_tagged(&daemon, OFFENDER, &["sshd"]);
 }
 
