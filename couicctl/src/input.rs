@@ -5,13 +5,14 @@ mod json;
 mod records;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     str::FromStr,
 };
 
-use couic_common::{Cidr, CidrError, counted, list_entries, list_networks};
+use couic_common::{Cidr, CidrError, counted, list_entries, list_networks, quotable};
 
 use crate::failure::Failure;
 
@@ -70,7 +71,38 @@ pub(crate) fn read(path: &Path, fields: &[String]) -> Result<Vec<Network>, Failu
     networks(&name, &bytes, fields)
 }
 
-/// The same, with the labels of the entries if these are what `export` or `list --json` prints.
+/// The same for a list that a file names, as text: a regular file, since a pipe that nothing writes to would hold up everything.
+pub(crate) fn read_named(path: &Path) -> Result<Vec<Network>, Failure> {
+    let name = path.display().to_string();
+    let bytes = open_regular(path).and_then(|file| whole(file, LONGEST));
+    networks(
+        &name,
+        &bytes.map_err(|error| unreadable(&name, &error))?,
+        &[],
+    )
+}
+
+fn open_regular(path: &Path) -> io::Result<File> {
+    // O_NONBLOCK: opening a FIFO must not wait for its writer.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let message = "it is no regular file";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Failure {
+    Failure::Usage(format!(
+        "{name} cannot be read: {error}; nothing was changed"
+    ))
+}
+
+/// The same as [`read`], with the labels of the entries if these are what `export` or `list --json` prints.
 pub(crate) fn read_records(path: &Path, fields: &[String]) -> Result<Vec<Record>, Failure> {
     let (name, bytes) = load(path)?;
     if fields.is_empty() && records::are(&bytes) {
@@ -91,8 +123,7 @@ pub(crate) fn load(path: &Path) -> Result<(String, Vec<u8>), Failure> {
             opened.and_then(|file| whole(file, LONGEST)),
         )
     };
-    let bytes = result
-        .map_err(|e| Failure::Usage(format!("{name} cannot be read: {e}; nothing was changed")))?;
+    let bytes = result.map_err(|error| unreadable(&name, &error))?;
     Ok((name, bytes))
 }
 
@@ -122,7 +153,8 @@ fn whole(input: impl Read, longest: u64) -> io::Result<Vec<u8>> {
 fn parse(name: &str, bytes: &[u8]) -> Result<Vec<Network>, Failure> {
     let mut found = Found::default();
     for (line, entry) in list_entries(bytes) {
-        found.add(format_args!("line {line}"), entry);
+        // A list may be the wrong file, with secrets in it.
+        found.add(format_args!("line {line}"), entry, quotable(entry));
     }
     if !found.invalid.is_empty()
         && let Some(advice) = json::advice(bytes)
@@ -143,8 +175,8 @@ struct Found {
 }
 
 impl Found {
-    /// Adds an entry that stands at `place`.
-    fn add(&mut self, place: std::fmt::Arguments<'_>, entry: &[u8]) {
+    /// Adds an entry that stands at `place`. If it is invalid, `quoted` is shown of it.
+    fn add(&mut self, place: std::fmt::Arguments<'_>, entry: &[u8], quoted: Option<&str>) {
         let text = String::from_utf8_lossy(entry);
         let networks = &mut self.networks;
         let read = list_networks(entry, |cidr| networks.push(Network::new(cidr, &text)));
@@ -157,8 +189,11 @@ impl Found {
             self.unlisted += 1;
             return;
         }
-        let short: String = text.chars().take(60).collect();
-        self.invalid.push(format!("{place}: {short:?}: {problem}"));
+        let quoted = quoted.map_or(String::new(), |text| {
+            let short: String = text.chars().take(60).collect();
+            format!("{short:?}: ")
+        });
+        self.invalid.push(format!("{place}: {quoted}{problem}"));
     }
 
     /// All of it, if every entry is valid.
@@ -219,13 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_a_file_names_is_a_regular_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
+            let Err(Failure::Usage(report)) = read_named(path) else {
+                panic!("accepted");
+            };
+            assert!(report.contains("it is no regular file"), "{report}");
+        }
+        let list = dir.path().join("list");
+        std::fs::write(&list, "192.0.2.1\n").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&list, &link).unwrap();
+        assert_eq!(read_named(&link).unwrap().len(), 1);
+    }
+
+    #[test]
     fn every_invalid_line_is_reported() {
-        let Err(Failure::Usage(report)) = parse("f", b"10.0.0.0/8\nx/8\n\n10.0.0.0/33\n") else {
+        let Err(Failure::Usage(report)) = parse("f", b"10.0.0.0/8\nPASSWORD=x\n\n10.0.0.0/33\n")
+        else {
             panic!("accepted");
         };
         assert_eq!(
             report,
-            "f is not usable, nothing was changed\n  line 2: \"x/8\": not an IPv4 or IPv6 address\n  \
+            "f is not usable, nothing was changed\n  line 2: not an IPv4 or IPv6 address\n  \
              line 4: \"10.0.0.0/33\": the prefix length must be a number from 0 to 32"
         );
     }

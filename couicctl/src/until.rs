@@ -31,6 +31,9 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     )]
     let whole = |seconds: f64| seconds as u64;
     unix.filter(|seconds| *seconds > 0.0).map(whole).ok_or_else(|| {
+        if date(&format!("{start}Z")).is_some() {
+            return format!("{text:?} has no time zone: append Z for UTC, or an offset such as +02:00");
+        }
         format!("{text:?} is not a time: Unix seconds, a date and time as in 2026-12-24T18:00:00Z, or never")
     })
 }
@@ -47,7 +50,9 @@ fn date(text: &str) -> Option<f64> {
             let ahead = if sign == "+" { seconds } else { -seconds };
             (plain, Some(ahead).filter(|_| hours < 24 && minutes < 60)?)
         }
-        _ => (text, 0.0),
+        // Without a zone it could be local time, hours away.
+        _ if text.ends_with(['Z', 'z']) => (text, 0.0),
+        _ => return None,
     };
     let time = humantime::parse_rfc3339_weak(&plain.to_uppercase()).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -71,7 +76,7 @@ mod tests {
             ("2026-11-29T00:00:00Z", 1_795_910_400),
             ("2026-11-29t01:00:00.5+01:00", 1_795_910_401),
             ("2026-11-28T22:30:00-01:30", 1_795_910_400),
-            ("2026-11-29 00:00:00", 1_795_910_400),
+            ("2026-11-29 00:00:00Z", 1_795_910_400),
         ] {
             assert_eq!(parse(text), Ok(seconds), "{text}");
         }
@@ -82,6 +87,8 @@ mod tests {
             "1h",
             "soon",
             "2026-11-29",
+            "2026-11-29T00:00:00",
+            "2026-11-29 00:00:00.5",
             "2026-13-29T00:00:00Z",
             "2026-11-29T00:00:00+1",
             "2026-11-29T00:00:00+99:00",
@@ -95,5 +102,7 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        let why = parse("2026-11-29T00:00:00").unwrap_err();
+        assert!(why.contains("has no time zone: append Z"), "{why}");
     }
 }

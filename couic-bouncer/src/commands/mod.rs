@@ -80,11 +80,20 @@ pub(crate) fn run(command: &Command, config: &Path) -> ExitCode {
     }
 }
 
-/// The socket of the running one. Mistakes of the configuration are no reason not to look at it.
+/// The socket of the running one. Mistakes of the configuration are no reason not to look at it, but they are told.
 fn socket(config: &Path) -> PathBuf {
-    Config::load(config)
-        .unwrap_or_else(|_| Config::empty())
-        .control
+    match Config::load(config) {
+        Ok(config) => config.control,
+        Err(mistakes) => {
+            let control = Config::control_in(config);
+            eprintln!(
+                "warning: the configuration is not usable, a reload or restart would fail; asking {}\n  {}",
+                control.display(),
+                mistakes.to_string().replace('\n', "\n  ")
+            );
+            control
+        }
+    }
 }
 
 fn ask(config: &Path, request: &str, patience: Duration) -> Result<String, Failure> {

@@ -68,7 +68,22 @@ impl Config {
     /// All mistakes in them, or the reason why one cannot be read.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let files = read_parts(path).map_err(|why| ConfigErrors(Vec::from([why])))?;
-        Self::of(&files)
+        let emptied = emptied(&files);
+        match emptied.is_empty() {
+            true => Self::of(&files),
+            false => Err(ConfigErrors(emptied)),
+        }
+    }
+
+    /// The socket of the commands, as far as an invalid configuration tells it.
+    pub(crate) fn control_in(path: &Path) -> PathBuf {
+        let files = read_parts(path).unwrap_or_default();
+        let mut named = files.iter().filter_map(|file| {
+            let table: toml::Table = file.text.parse().ok()?;
+            Some(PathBuf::from(table.get("control")?.as_str()?))
+        });
+        let named = named.find(|control| control.is_absolute());
+        named.unwrap_or_else(|| CONTROL.into())
     }
 
     /// The same for texts.
@@ -124,6 +139,19 @@ impl Config {
     pub(crate) fn checked(&self) -> impl Iterator<Item = Feed> {
         self.feeds.iter().filter_map(|feed| feed.check().ok())
     }
+}
+
+/// A mistake for each file without a byte of content: what a full disk or a failed copy leaves would remove the sets of the
+/// feeds that were in it. A comment says that it is meant.
+fn emptied(files: &[Part]) -> Vec<String> {
+    let emptied = files.iter().filter(|file| file.text.trim().is_empty());
+    let told = |file: &Part| {
+        format!(
+            "{}: is empty: did an edit or a copy fail? If it is meant, remove the file or write the line \"# empty on purpose\" into it",
+            file.path.display()
+        )
+    };
+    emptied.map(told).collect()
 }
 
 fn read(root: &mut Section<'_>) -> Option<Config> {

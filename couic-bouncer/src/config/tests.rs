@@ -97,3 +97,39 @@ fn ports_and_files_are_those_that_are_used() {
     assert_eq!(needs::port("unix:/run/crowdsec.sock"), None);
     assert_eq!(needs::port("https://example.org/x"), Some(443));
 }
+
+#[test]
+fn an_emptied_file_is_a_mistake_and_one_with_a_comment_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("c.toml");
+    let feed = dir.path().join("c.d/feed.toml");
+    std::fs::create_dir(dir.path().join("c.d")).unwrap();
+    std::fs::write(&main, "control = \"/run/x/control.sock\"\n").unwrap();
+    for blank in ["", " \n\t\n"] {
+        std::fs::write(&feed, blank).unwrap();
+        let told = Config::load(&main).unwrap_err().to_string();
+        let begin = format!("{}: is empty", feed.display());
+        assert!(told.starts_with(&begin), "{told}");
+    }
+    std::fs::write(&feed, "# empty on purpose\n").unwrap();
+    assert!(Config::load(&main).unwrap().feeds.is_empty());
+}
+
+#[test]
+fn an_invalid_configuration_tells_its_socket_as_far_as_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("c.toml");
+    for (text, control) in [
+        ("control = \"/run/x.sock\"\njunk = 1\n", "/run/x.sock"),
+        ("control = \"relative\"\n", CONTROL),
+        ("control = 5\n", CONTROL),
+        ("control = \"/run/x.sock\"\n[[\n", CONTROL),
+    ] {
+        std::fs::write(&main, text).unwrap();
+        assert_eq!(Config::control_in(&main), Path::new(control), "{text}");
+    }
+    assert_eq!(
+        Config::control_in(&dir.path().join("none")),
+        Path::new(CONTROL)
+    );
+}

@@ -148,7 +148,7 @@ pub(crate) fn families(service: &Service) -> Vec<Family> {
         "The running version; always 1.",
     );
     let version = [("version", env!("CARGO_PKG_VERSION"))];
-    let mut families = vec![build.with(&version, 1), health(service)];
+    let mut families = vec![build.with(&version, 1), health(service), config(service)];
     let figures = service.injector.lock().as_ref().map(|one| one.figures());
     if let Some(figures) = figures {
         families.extend(INJECTOR.iter().map(|figure| single(figure, &figures)));
@@ -176,6 +176,16 @@ fn health(service: &Service) -> Family {
     health::STATUSES.iter().fold(family, |family, status| {
         family.with(&[("status", status)], u64::from(*status == current))
     })
+}
+
+fn config(service: &Service) -> Family {
+    let family = Family::new(
+        Kind::Gauge,
+        "couic_bouncer_config_ok",
+        "0 if the last reload was refused, so that the configuration before is in force.",
+    );
+    let is_refused = service.now.lock().refused.is_some();
+    family.with(&[], u64::from(!is_refused))
 }
 
 fn crowdsec(status: &Status) -> Vec<Family> {

@@ -76,6 +76,12 @@ fn a_reload_adds_a_feed_and_an_invalid_one_changes_nothing() {
     program.signal(Signal::SIGHUP);
     let told = program.until_printed("NOT reloaded").unwrap();
     assert!(told.contains("feeds.bad.every"), "{told}");
+    let (_, told) = rig.run(&["status"]);
+    let warned = told.contains("warning: the configuration is not usable");
+    assert!(
+        warned && told.contains("the last reload was refused"),
+        "{told}"
+    );
     rig.configure(&format!("{}{}", rig.feed("bad"), rig.feed("worse")));
     program.signal(Signal::SIGHUP);
     program.until_printed("configuration reloaded").unwrap();

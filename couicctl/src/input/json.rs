@@ -17,7 +17,9 @@ pub(super) fn parse(name: &str, bytes: &[u8], fields: &[String]) -> Result<Vec<N
         let field = place.field();
         if fields.iter().any(|wanted| wanted == field) {
             count += 1;
-            found.add(format_args!("{field} number {count}"), value.as_bytes());
+            // The operator has named the field, and there is no line to look at.
+            let place = format_args!("{field} number {count}");
+            found.add(place, value.as_bytes(), Some(value));
         }
     });
     if let Err(error) = walked {

@@ -55,6 +55,14 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// So many items are no decisions at all.
+    pub(crate) fn odd(&mut self, count: u64) {
+        if count > 0 {
+            self.skip(Skip::Malformed, b"an item that is no decision");
+            *self.pulled.skipped.entry(Skip::Malformed).or_default() += count - 1;
+        }
+    }
+
     fn skip(&mut self, why: Skip, item: &[u8]) {
         *self.pulled.skipped.entry(why).or_default() += 1;
         self.pulled.examples.entry(why).or_insert_with(|| {

@@ -165,7 +165,7 @@ impl Lapi {
                 .push(&chunk, |list, item| reader.take(list, item))
                 .map_err(bad)?;
         }
-        splitter.finish().map_err(bad)?;
+        reader.odd(splitter.finish().map_err(bad)?);
         Ok(reader.pulled)
     }
 

@@ -43,8 +43,8 @@ pub(crate) struct Told {
 /// What a full answer was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// It is the state.
-    Believed,
+    /// It is the state. So many claimed networks are released, without having been told that they were deleted.
+    Believed { released: usize },
     /// It lacks so many of so many claimed networks, without telling that they were deleted.
     Doubted { lacking: usize, claimed: usize },
 }
@@ -127,7 +127,9 @@ impl Model {
             self.dirty.insert(*cidr);
         }
         if believed {
-            return Judgement::Believed;
+            return Judgement::Believed {
+                released: lacking.len(),
+            };
         }
         Judgement::Doubted {
             lacking: lacking.len(),

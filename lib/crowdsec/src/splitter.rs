@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 /// The longest decision, in bytes.
 const LONGEST_ITEM: usize = 64 << 10;
@@ -31,9 +31,19 @@ struct Frame {
     deleted: Option<Vec<Item>>,
 }
 
+/// What is in a list of the frame.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Item {
+    /// A decision, which was handed over.
+    Taken(Taken),
+    /// Something else, such as `null`.
+    Odd(IgnoredAny),
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Item {}
+struct Taken {}
 
 /// An answer that is none.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -76,8 +86,8 @@ impl Splitter {
         Ok(())
     }
 
-    /// The answer is complete.
-    pub(crate) fn finish(self) -> Result<(), SplitError> {
+    /// The answer is complete. Returns how many items of its lists are no decisions: the others count nevertheless.
+    pub(crate) fn finish(self) -> Result<u64, SplitError> {
         let json = |error: serde_json::Error| SplitError::Json(error.to_string());
         let Frame { new, deleted } = serde_json::from_slice(&self.frame).map_err(json)?;
         // An answer that has neither is that of something else.
@@ -86,7 +96,8 @@ impl Splitter {
         if new.is_none() && deleted.is_none() && !names.iter().any(|name| has(name)) {
             return Err(SplitError::Frame);
         }
-        Ok(())
+        let items = new.iter().chain(&deleted).flatten();
+        Ok(items.filter(|item| matches!(item, Item::Odd(_))).count() as u64)
     }
 
     /// Takes a byte; returns the list of the decision that it ends.
@@ -171,7 +182,7 @@ mod tests {
                 Ok::<(), SplitError>(())
             })?;
         }
-        splitter.finish().map(|()| all)
+        splitter.finish().map(|_| all)
     }
 
     fn both(text: &str) -> Result<Vec<(List, Value)>, SplitError> {
@@ -210,9 +221,6 @@ mod tests {
             r#"{"new":[{"a":1}]"#,
             r#"{"new":[{"a":1},]}"#,
             r#"{"new":[{"a":1}{"a":1}]}"#,
-            r#"{"new":[null]}"#,
-            r#"{"new":[7]}"#,
-            r#"{"new":[[{}]]}"#,
             r#"{"new":{"a":1}}"#,
             r#"{"new":[{"a":1}}"#,
             r#"{"new":[]}}"#,
@@ -222,6 +230,22 @@ mod tests {
         ] {
             assert!(both(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn odd_items_are_counted_and_the_others_taken() {
+        let text = r#"{"new":[null,{"a":1},7,[{}],"x{",[[]]],"deleted":[true,{"b":2}]}"#;
+        let all = both(text).unwrap();
+        assert_eq!(
+            all,
+            [
+                (List::New, json!({"a": 1})),
+                (List::Deleted, json!({"b": 2}))
+            ]
+        );
+        let mut splitter = Splitter::default();
+        let pushed = splitter.push(text.as_bytes(), |_, _| Ok::<(), SplitError>(()));
+        assert_eq!(pushed.and_then(|()| splitter.finish()), Ok(6));
     }
 
     #[test]

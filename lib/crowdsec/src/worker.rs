@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use couic_common::{Backoff, unix_seconds};
+use couic_common::{Backoff, counted, unix_seconds};
 use couic_inject::{Ignored, Injector, Told};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -215,7 +215,19 @@ impl<'a> Worker<'a> {
 
     fn judged(&mut self, judgement: Judgement) {
         match judgement {
-            Judgement::Believed => self.doubting.works(),
+            Judgement::Believed { released } => {
+                self.doubting.works();
+                if released > 0 {
+                    tracing::warn!(
+                        "CrowdSec's full list lacks {}, and did not tell that they were deleted: released. If this repeats, another bouncer uses this token of Couic with another LAPI: give each bouncer a token of its own",
+                        counted(
+                            released as u64,
+                            "network that was banned",
+                            "networks that were banned"
+                        )
+                    );
+                }
+            }
             Judgement::Doubted { lacking, claimed } => {
                 let again = self.config.full_every.as_secs();
                 self.doubting.fails(&format!(

@@ -57,14 +57,15 @@ pub(in crate::commands) async fn run(args: &ApplyArgs, cx: &mut Context) -> Resu
 
 /// What has to be mended before anything is changed.
 fn blocked(plan: &Plan, own: &ClientName, args: &ApplyArgs) -> Option<Failure> {
-    let mut lines = Vec::new();
+    let mut lines = untouchable(plan, own);
     for change in &plan.clients {
         let name = &change.name;
         let line = change.new.as_ref().map_or(0, |new| new.line);
         let file = change.new.as_ref().and_then(|new| new.token_file.as_ref());
-        if change.action() != Action::Add && (name == own || name.as_str() == "couicctl") {
-            lines.push(format!("line {line}: clients.{name}: is the client that couicctl uses: a file does not change it"));
-        } else if change.action() == Action::Change && !args.replace_clients {
+        if !is_untouchable(change, own)
+            && change.action() == Action::Change
+            && !args.replace_clients
+        {
             lines.push(format!(
                 "line {line}: clients.{name}: limits and groups are not changed: it would be deleted and created again, and its token end: --replace-clients does so"
             ));
@@ -83,6 +84,21 @@ fn blocked(plan: &Plan, own: &ClientName, args: &ApplyArgs) -> Option<Failure> {
         );
         Failure::Usage([vec![text], lines].concat().join("\n  "))
     })
+}
+
+/// A sentence for each client that no file changes: without it, couicctl could not go on.
+pub(super) fn untouchable(plan: &Plan, own: &ClientName) -> Vec<String> {
+    let clients = plan.clients.iter();
+    let told = clients.filter(|change| is_untouchable(change, own)).map(|change| {
+        let line = change.new.as_ref().map_or(0, |new| new.line);
+        let name = &change.name;
+        format!("line {line}: clients.{name}: is the client that couicctl uses: a file does not change it")
+    });
+    told.collect()
+}
+
+fn is_untouchable(change: &ClientChange, own: &ClientName) -> bool {
+    change.action() != Action::Add && (change.name == *own || change.name.as_str() == "couicctl")
 }
 
 /// Proves that every token can be written before anything is changed.

@@ -106,7 +106,7 @@ fn each<'a>(section: &mut Section<'a>, source: &mut Source<'_>, mut add: impl Fn
         section.mistake::<()>(Some(line), "entries", message);
     }
     match section.string("file").ok().flatten() {
-        Some((path, line)) => match input::read(&source.dir.join(path), &[]) {
+        Some((path, line)) => match input::read_named(&source.dir.join(path)) {
             Ok(networks) => {
                 count += networks.len();
                 let networks = networks.into_iter().map(|network| network.cidr);

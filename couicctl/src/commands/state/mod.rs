@@ -47,7 +47,10 @@ pub(super) async fn diff(args: &DiffArgs, cx: &mut Context) -> Result<(), Failur
 }
 
 async fn show(args: &DiffArgs, cx: &mut Context) -> Result<(), Failure> {
-    let Observed { plan, .. } = planned(&args.file, cx).await?;
+    let Observed { own, plan } = planned(&args.file, cx).await?;
+    for refused in apply::untouchable(&plan, &own) {
+        print_warning(&format!("apply refuses {refused}"));
+    }
     told(&plan, &args.file, cx)
 }
 

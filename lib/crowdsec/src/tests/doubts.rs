@@ -63,7 +63,7 @@ fn ten() -> Model {
     let all = (0..10).map(|n| ban(i64::from(n) + 1, n, 0, END)).collect();
     assert_eq!(
         model.full(&told(all, &[]), Some(&[]), NOW),
-        Judgement::Believed
+        Judgement::Believed { released: 0 }
     );
     assert_eq!(settle(&mut model, NOW), "+0 +1 +2 +3 +4 +5 +6 +7 +8 +9");
     model
@@ -86,7 +86,10 @@ fn a_list_that_lacks_most_is_believed_the_second_time_and_not_at_once() {
     };
     assert_eq!(model.full(&few(), None, NOW + 599), doubted);
     assert_eq!(settle(&mut model, NOW + 599), "");
-    assert_eq!(model.full(&few(), None, NOW + 600), Judgement::Believed);
+    assert_eq!(
+        model.full(&few(), None, NOW + 600),
+        Judgement::Believed { released: 9 }
+    );
     assert_eq!(settle(&mut model, NOW + 600), "-1 -2 -3 -4 -5 -6 -7 -8 -9");
 }
 
@@ -101,7 +104,10 @@ fn an_empty_list_is_never_believed_and_a_good_one_ends_the_doubt() {
     // Bans run to their end.
     assert_eq!(model.claims().len(), 10);
     let all = (0..9).map(|n| ban(i64::from(n) + 101, n, 0, END)).collect();
-    assert_eq!(model.full(&told(all, &[]), None, NOW), Judgement::Believed);
+    assert_eq!(
+        model.full(&told(all, &[]), None, NOW),
+        Judgement::Believed { released: 1 }
+    );
     assert_eq!(settle(&mut model, NOW), "-9");
     model.full(&told(vec![], &[]), None, END + RULES.grace);
     assert_eq!(model.claims().len(), 0);
@@ -113,7 +119,7 @@ fn deletions_that_are_told_explain_what_is_lacking() {
     let deleted: Vec<(i64, u8)> = (0..10).map(|n| (500 + i64::from(n), n)).collect();
     assert_eq!(
         model.full(&told(vec![], &deleted), None, NOW),
-        Judgement::Believed
+        Judgement::Believed { released: 0 }
     );
     assert_eq!(settle(&mut model, NOW), "-0 -1 -2 -3 -4 -5 -6 -7 -8 -9");
 }
@@ -244,7 +250,7 @@ fn what_a_former_run_left_is_compared_at_the_start() {
     list[6].until = 2_000;
     assert_eq!(
         model.full(&told(all.clone(), &[]), Some(&list), NOW),
-        Judgement::Believed
+        Judgement::Believed { released: 2 }
     );
     assert_eq!(settle(&mut model, NOW), "+0 +7 -8 -9");
     // A claim that stays in spite of its release is of another client.
