@@ -88,8 +88,8 @@ pub(crate) fn judge(
     }
     let verdict = match (last, change) {
         (Some(_), Some(change)) if change.share > feed.most_change => Verdict::Held(format!(
-            "{:.0} % of it changed, more than {:.0} %: {} before, {} now, {} gone, {} new",
-            change.share * 100.0,
+            "{} of it changed, more than {:.0} %: {} before, {} now, {} gone, {} new",
+            percent(change.share),
             feed.most_change * 100.0,
             format::networks(change.before),
             change.after,
@@ -103,6 +103,15 @@ pub(crate) fn judge(
         _ => Verdict::Good,
     };
     (verdict, change)
+}
+
+/// A list of one network that becomes a million has not changed by a share that tells anything.
+fn percent(share: f64) -> String {
+    if share > 10.0 {
+        "more than 1000 %".to_owned()
+    } else {
+        format!("{:.0} %", share * 100.0)
+    }
 }
 
 fn refusal(feed: &Feed, extent: Extent) -> Option<String> {

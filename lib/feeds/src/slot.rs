@@ -3,15 +3,21 @@
 mod keep;
 mod put;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use couic_common::{Networks, unix_seconds};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{AcquireError, Notify, Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use self::keep::keep;
 use crate::{
-    config::Feed,
+    config::{Feed, Source},
     error::FeedError,
     fetch::{FetchError, Fetched, Validators},
     live::{Live, short},
@@ -39,6 +45,7 @@ pub(crate) struct Slot {
     pub(crate) live: Mutex<Live>,
     pub(crate) wake: Notify,
     turn: tokio::sync::Mutex<()>,
+    host: OnceLock<Arc<Semaphore>>,
 }
 
 impl Slot {
@@ -70,6 +77,7 @@ impl Slot {
             live: Mutex::new(live),
             wake: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            host: OnceLock::new(),
         })
     }
 
@@ -111,7 +119,7 @@ impl Slot {
     }
 
     async fn fetch(&self) -> Result<Fetched, FetchError> {
-        let _permit = self.shared.fetching.acquire().await;
+        let _turns = self.turn_to_fetch().await?;
         let (shared, name) = (Arc::clone(&self.shared), self.feed.name.clone());
         // From the disk, not from memory: 304 is an answer only as long as the list is there, whole.
         let head = blocking(move || shared.store.head(&name, Which::Good)).await;
@@ -125,6 +133,25 @@ impl Slot {
             head.map(|head| head.validators),
         )
         .await
+    }
+
+    /// Waits for a turn, for as long as a request may take: files of this host need none, and no host has more than two.
+    async fn turn_to_fetch(&self) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
+        let shared = &self.shared;
+        let host = match &self.feed.source {
+            Source::File(_) => return Ok(Vec::new()),
+            source => self.host.get_or_init(|| shared.host(&source.to_string())),
+        };
+        let turns = async {
+            Ok(vec![
+                host.acquire().await?,
+                shared.fetching.acquire().await?,
+            ])
+        };
+        match timeout(shared.settings.timing.total, turns).await {
+            Ok(turns) => turns.map_err(|e: AcquireError| e.to_string().into()),
+            Err(_) => Err("it was not fetched: other lists, which are slow, were being fetched all the time; couic-bouncer feeds list shows them".into()),
+        }
     }
 
     /// The set that the daemon has, if the last good list is lost: nothing else tells what a new one may replace.

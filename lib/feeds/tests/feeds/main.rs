@@ -107,6 +107,7 @@ fn settings(dir: &Path) -> Settings {
             connect: Duration::from_secs(20),
             idle: Duration::from_secs(20),
             total: Duration::from_secs(20),
+            grace: Duration::from_secs(20),
         },
         ..Settings::new(dir.to_owned())
     }
