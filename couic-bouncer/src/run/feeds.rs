@@ -106,7 +106,11 @@ fn problem(feed: &FeedStatus) -> Option<String> {
 
 fn why(feed: &FeedStatus) -> Option<String> {
     match &feed.held {
-        Some(held) => Some(held.why.clone()),
+        Some(held) => Some(match &feed.problem {
+            // The problem is that it is held back, unless a later request failed.
+            Some(problem) if !problem.contains(&held.why) => format!("{}; {problem}", held.why),
+            _ => held.why.clone(),
+        }),
         None => feed.problem.clone(),
     }
 }

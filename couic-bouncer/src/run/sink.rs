@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use couic_client::ClientError;
-use couic_common::{Networks, Policy, SetName};
+use couic_common::{Networks, Policy, SetName, list_networks};
 use couic_feeds::{Put, SetSink, SinkError};
 use couic_inject::Injector;
 
@@ -63,6 +63,20 @@ impl SetSink for Sink {
             .await
             .map_err(|error| failed(&error))?;
         Ok(sets.iter().any(|one| one.name == *set))
+    }
+
+    async fn read(&self, policy: Policy, set: &SetName) -> Result<Option<Networks>, SinkError> {
+        let read = |client: couic_client::Client| async move { client.set(policy, set).await };
+        let body = match self.injector()?.ask(read).await {
+            Ok(body) => body,
+            Err(error) if error.status() == Some(404) => return Ok(None),
+            Err(error) => return Err(failed(&error)),
+        };
+        let mut networks = Networks::default();
+        for entry in &body.entries {
+            list_networks(entry, |cidr| networks.push(cidr)).map_err(told)?;
+        }
+        Ok(Some(networks))
     }
 
     async fn ignored(&self) -> Result<Networks, SinkError> {

@@ -35,6 +35,10 @@ impl SetSink for Nowhere {
         Ok(true)
     }
 
+    async fn read(&self, _: Policy, _: &SetName) -> Result<Option<Networks>, SinkError> {
+        Ok(None)
+    }
+
     async fn ignored(&self) -> Result<Networks, SinkError> {
         Ok(Networks::default())
     }

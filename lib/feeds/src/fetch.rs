@@ -4,7 +4,10 @@
 //! at most five redirects are followed, none of them to `http://` unless that is allowed, and none to another host if the
 //! request has headers of the operator; only a whole 200 is a list. No error tells the path or query of a URL.
 
-use std::{io::Read, time::Duration};
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use couic_client::tls;
 use couic_common::error_chain;
@@ -18,6 +21,10 @@ use reqwest::{
     redirect::{Attempt, Policy},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+/// Bytes a second, on average.
+const LEAST_RATE: f64 = 1024.0;
 
 const MOST_REDIRECTS: usize = 5;
 
@@ -41,6 +48,8 @@ pub struct Timing {
     pub idle: Duration,
     /// In all.
     pub total: Duration,
+    /// From then on, a body that came with less than 1 KiB/s on average is given up.
+    pub grace: Duration,
 }
 
 impl Default for Timing {
@@ -49,6 +58,7 @@ impl Default for Timing {
             connect: Duration::from_secs(15),
             idle: Duration::from_secs(30),
             total: Duration::from_secs(300),
+            grace: Duration::from_secs(30),
         }
     }
 }
@@ -135,11 +145,12 @@ pub(crate) async fn fetch(request: Request<'_>) -> Result<Fetched, FetchError> {
     let mut headers = request.headers.clone();
     headers.extend(conditions);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    let response = client(&request)?
-        .get(request.url)
-        .headers(headers)
-        .send()
+    let timing = request.timing;
+    let sent = client(&request)?.get(request.url).headers(headers).send();
+    // A head that drips is no better than a body.
+    let response = timeout(timing.connect + timing.idle, sent)
         .await
+        .map_err(|_| "it is too slow: no response yet")?
         .map_err(transport)?;
     match response.status() {
         StatusCode::OK => {}
@@ -160,7 +171,7 @@ pub(crate) async fn fetch(request: Request<'_>) -> Result<Fetched, FetchError> {
         etag: text_of(response.headers(), &ETAG),
         modified: text_of(response.headers(), &LAST_MODIFIED),
     };
-    let body = receive(response, most).await?;
+    let body = receive(response, most, timing.grace).await?;
     Ok(Fetched::List(unpacked(body, most)?, validators))
 }
 
@@ -242,7 +253,12 @@ fn conditions(validators: &Validators) -> HeaderMap {
     given.collect()
 }
 
-async fn receive(mut response: Response, most: u64) -> Result<Vec<u8>, FetchError> {
+async fn receive(
+    mut response: Response,
+    most: u64,
+    grace: Duration,
+) -> Result<Vec<u8>, FetchError> {
+    let started = Instant::now();
     let announced = response.content_length().unwrap_or(0);
     if announced > most {
         return Err(too_large(most));
@@ -253,6 +269,12 @@ async fn receive(mut response: Response, most: u64) -> Result<Vec<u8>, FetchErro
             return Err(too_large(most));
         }
         body.extend_from_slice(&chunk);
+        let took = started.elapsed();
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        if took > grace && (body.len() as f64) < LEAST_RATE * took.as_secs_f64() {
+            let (bytes, seconds) = (body.len(), took.as_secs());
+            return Err(format!("it is too slow: {bytes} bytes in {seconds} s").into());
+        }
     }
     Ok(body)
 }

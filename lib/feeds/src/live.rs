@@ -32,6 +32,10 @@ pub(crate) struct Live {
     pub(crate) problem: Option<String>,
     /// Why the daemon has not got the last good list.
     pub(crate) unapplied: Option<String>,
+    /// That the last good list is lost, while a set is in force.
+    pub(crate) lost: Option<String>,
+    /// A set is there that no feed is known to have written.
+    pub(crate) is_foreign: bool,
     pub(crate) dropped: Dropped,
     /// Networks that are, or in shadow would be, in force.
     pub(crate) networks: u64,
@@ -57,6 +61,8 @@ impl Live {
             held,
             problem: None,
             unapplied: None,
+            lost: None,
+            is_foreign: false,
             next_at: if is_sane { due } else { now },
             backoff: Backoff::new(FIRST_PAUSE.min(feed.every), feed.every),
             alarmed_at: None,
@@ -127,6 +133,12 @@ impl Live {
         }
     }
 
+    fn trouble(&self) -> Option<String> {
+        let all = [&self.lost, &self.problem, &self.unapplied];
+        let told: Vec<&str> = all.into_iter().filter_map(Option::as_deref).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
     pub(crate) fn status(&self, feed: &Feed) -> FeedStatus {
         let now = unix_seconds();
         let is_stale = self.is_stale(feed, now);
@@ -135,7 +147,7 @@ impl Live {
             FeedState::HeldBack
         } else if is_stale {
             FeedState::Stale
-        } else if self.problem.is_some() || self.unapplied.is_some() {
+        } else if self.trouble().is_some() {
             FeedState::Failing
         } else if self.good.is_none() {
             FeedState::Waiting
@@ -149,10 +161,10 @@ impl Live {
             policy: feed.policy,
             source: feed.source.to_string(),
             state,
-            problem: self.problem.clone().or_else(|| self.unapplied.clone()),
+            problem: self.trouble(),
             entries: self.good.as_ref().map_or(0, |head| head.entries),
             networks: self.networks,
-            in_force: in_force.is_some(),
+            in_force: in_force.is_some() || self.lost.is_some(),
             refused: in_force.map_or(0, |set| set.refused),
             dropped: self.dropped,
             fetched_at: self.good.as_ref().map_or(0, |head| head.fetched_at),

@@ -1,15 +1,19 @@
 //! What holds for all feeds, and what they share.
 
-use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, net::IpAddr, path::PathBuf, sync::Arc};
 
 use couic_common::{Cidr, Networks, Policy};
 use couic_netlink::{default_gateways, own_addresses};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{asn, fetch::Timing, sieve::Needed, sink::SetSink, store::Store};
 
 /// Lists that are fetched at a time. Each takes at most its `max_bytes` of memory.
 const FETCHES: usize = 4;
+
+/// The same of one host.
+const FETCHES_OF_HOST: usize = 2;
 
 /// What all lists together may take on the disk.
 const MOST_DISK: u64 = 1 << 30;
@@ -69,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) sink: Arc<dyn SetSink>,
     pub(crate) fetching: Semaphore,
+    hosts: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     /// One list at a time is taken apart or put in force: that takes memory.
     pub(crate) working: Semaphore,
 }
@@ -80,8 +85,16 @@ impl Shared {
             settings,
             sink,
             fetching: Semaphore::new(FETCHES),
+            hosts: Mutex::default(),
             working: Semaphore::new(1),
         })
+    }
+
+    /// The turns of a host, for all feeds that come from there.
+    pub(crate) fn host(&self, name: &str) -> Arc<Semaphore> {
+        let mut hosts = self.hosts.lock();
+        let turns = hosts.entry(name.to_owned());
+        Arc::clone(turns.or_insert_with(|| Arc::new(Semaphore::new(FETCHES_OF_HOST))))
     }
 
     /// What a feed of this policy spares.

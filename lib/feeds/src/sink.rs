@@ -41,6 +41,13 @@ pub trait SetSink: Send + Sync + fmt::Debug {
     /// [`SinkError`].
     async fn has(&self, policy: Policy, set: &SetName) -> Result<bool, SinkError>;
 
+    /// The networks of a set as its file has them; `None` if there is no such set. A feed whose own files are lost measures
+    /// a new list by them.
+    ///
+    /// # Errors
+    /// [`SinkError`].
+    async fn read(&self, policy: Policy, set: &SetName) -> Result<Option<Networks>, SinkError>;
+
     /// The daemon's ignore list, in any order.
     ///
     /// # Errors

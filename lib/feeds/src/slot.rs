@@ -3,15 +3,21 @@
 mod keep;
 mod put;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
-use couic_common::unix_seconds;
+use couic_common::{Networks, unix_seconds};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{AcquireError, Notify, Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use self::keep::keep;
 use crate::{
-    config::Feed,
+    config::{Feed, Source},
     error::FeedError,
     fetch::{FetchError, Fetched, Validators},
     live::{Live, short},
@@ -39,6 +45,7 @@ pub(crate) struct Slot {
     pub(crate) live: Mutex<Live>,
     pub(crate) wake: Notify,
     turn: tokio::sync::Mutex<()>,
+    host: OnceLock<Arc<Semaphore>>,
 }
 
 impl Slot {
@@ -70,6 +77,7 @@ impl Slot {
             live: Mutex::new(live),
             wake: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            host: OnceLock::new(),
         })
     }
 
@@ -111,7 +119,7 @@ impl Slot {
     }
 
     async fn fetch(&self) -> Result<Fetched, FetchError> {
-        let _permit = self.shared.fetching.acquire().await;
+        let _turns = self.turn_to_fetch().await?;
         let (shared, name) = (Arc::clone(&self.shared), self.feed.name.clone());
         // From the disk, not from memory: 304 is an answer only as long as the list is there, whole.
         let head = blocking(move || shared.store.head(&name, Which::Good)).await;
@@ -127,11 +135,49 @@ impl Slot {
         .await
     }
 
+    /// Waits for a turn, for as long as a request may take: files of this host need none, and no host has more than two.
+    async fn turn_to_fetch(&self) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
+        let shared = &self.shared;
+        let host = match &self.feed.source {
+            Source::File(_) => return Ok(Vec::new()),
+            source => self.host.get_or_init(|| shared.host(&source.to_string())),
+        };
+        let turns = async {
+            Ok(vec![
+                host.acquire().await?,
+                shared.fetching.acquire().await?,
+            ])
+        };
+        match timeout(shared.settings.timing.total, turns).await {
+            Ok(turns) => turns.map_err(|e: AcquireError| e.to_string().into()),
+            Err(_) => Err("it was not fetched: other lists, which are slow, were being fetched all the time; couic-bouncer feeds list shows them".into()),
+        }
+    }
+
+    /// The set that the daemon has, if the last good list is lost: nothing else tells what a new one may replace.
+    async fn measure(&self) -> Result<Option<Networks>, FetchError> {
+        let (shared, name) = (Arc::clone(&self.shared), self.feed.name.clone());
+        let good = blocking(move || shared.store.head(&name, Which::Good)).await;
+        if self.feed.shadow || matches!(good, Ok(Some(_))) {
+            return Ok(None);
+        }
+        let read = self
+            .shared
+            .sink
+            .read(self.feed.policy, &self.feed.set)
+            .await;
+        read.map_err(|error| {
+            let text = "no last good list is kept, and the set in force, with which a new one is compared, cannot be read";
+            format!("{text}: {error}").into()
+        })
+    }
+
     async fn take(&self, body: Vec<u8>, validators: Validators) -> Result<Refreshed, FeedError> {
         let _permit = self.shared.working.acquire().await;
         let (shared, feed) = (Arc::clone(&self.shared), Arc::clone(&self.feed));
+        let in_force = self.measure().await.map_err(|e| self.failed(&e))?;
         let once = self.live.lock().state.networks;
-        let taken = blocking(move || keep(&shared, &feed, body, validators, once)).await;
+        let taken = blocking(move || keep(&shared, &feed, body, validators, in_force, once)).await;
         let now = unix_seconds();
         let head = match taken {
             Ok(Ok(head)) => head,
@@ -156,6 +202,7 @@ impl Slot {
             }
             live.state.networks = head.networks;
             live.held = None;
+            live.lost = None;
             live.good = Some(head);
             live.confirmed(&self.feed, now);
             live.state.clone()
@@ -170,6 +217,9 @@ impl Slot {
         let (shared, name) = (Arc::clone(&self.shared), self.feed.name.clone());
         let held = blocking(move || shared.store.head(&name, Which::Held)).await?;
         let Some(mut head) = held else {
+            if self.live.lock().is_foreign {
+                return self.take_over(hash).await;
+            }
             return Err(FeedError::NothingHeld(self.feed.name.clone()));
         };
         if let Some(hash) = hash
@@ -188,9 +238,27 @@ impl Slot {
             head.held = None;
             live.state.networks = head.networks;
             live.state.confirmed_at = head.fetched_at;
+            live.state.takes_over = true;
+            live.lost = None;
             live.problem = None;
             live.held = None;
             live.good = Some(head);
+            live.state.clone()
+        };
+        self.shared.store.save_state(&self.feed.name, &state)?;
+        self.put().await;
+        Ok(self.status())
+    }
+
+    /// Replaces a set that no feed is known to have written by the last good list.
+    async fn take_over(&self, hash: Option<&str>) -> Result<FeedStatus, FeedError> {
+        let state = {
+            let mut live = self.live.lock();
+            let good = live.good.as_ref().map_or("", |head| &head.sha256);
+            if hash.is_some_and(|hash| hash.is_empty() || !good.starts_with(hash)) {
+                return Err(FeedError::OtherHeld(short(good).to_owned()));
+            }
+            live.state.takes_over = true;
             live.state.clone()
         };
         self.shared.store.save_state(&self.feed.name, &state)?;

@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) in_force: Option<InForce>,
     /// Networks of the last good list, should it be lost.
     pub(crate) networks: u64,
+    /// The operator lets the feed replace a set that it has not written.
+    pub(crate) takes_over: bool,
 }
 
 /// What the daemon was given.

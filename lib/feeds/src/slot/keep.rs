@@ -2,32 +2,41 @@
 
 use std::io;
 
-use couic_common::unix_seconds;
+use couic_common::{Networks, unix_seconds};
 
 use crate::{
     config::Feed,
-    examine::{Examined, baseline, examine},
+    examine::{Examined, baseline, examine, merged as merge},
     fetch::Validators,
-    judge::Verdict,
+    judge::{Baseline, Verdict},
     settings::Shared,
     store::{Head, HeldBack, Which},
 };
 
 /// Judges a list, and keeps it as the last good one, or as the one that is held back. The inner error is why it is refused;
-/// `once` is how many networks the last good list had, should it be lost.
+/// `in_force` is the set that the daemon has, the measure if the last good list is lost; `once` is how many networks that
+/// list had, should the set be lost, too.
 pub(super) fn keep(
     shared: &Shared,
     feed: &Feed,
     body: Vec<u8>,
     validators: Validators,
+    in_force: Option<Networks>,
     once: u64,
 ) -> io::Result<Result<Head, String>> {
     let store = &shared.store;
-    let mut is_lost = once > 0;
+    let (mut is_lost, mut is_measured) = (once > 0, false);
     let last = || {
-        let last = store.load(&feed.name, Which::Good).ok().flatten()?;
-        is_lost = false;
-        baseline(feed, last)
+        if let Some(last) = store.load(&feed.name, Which::Good).ok().flatten() {
+            is_lost = false;
+            return baseline(feed, last);
+        }
+        let networks = merge(&in_force?, feed);
+        is_measured = true;
+        Some(Baseline {
+            networks,
+            is_terminated: false,
+        })
     };
     let Examined {
         networks,
@@ -46,12 +55,18 @@ pub(super) fn keep(
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let least = once as f64 * (1.0 - feed.most_change);
     #[expect(clippy::cast_precision_loss, reason = "a share")]
-    if is_lost && verdict == Verdict::Good && (count as f64) < least {
+    if is_lost && !is_measured && verdict == Verdict::Good && (count as f64) < least {
         verdict = Verdict::Held(format!(
             "it has {count} networks, the last good list, which is lost, had {once}"
         ));
     }
     drop(merged);
+    if is_measured && let Verdict::Held(why) = &mut verdict {
+        *why = format!(
+            "no last good list is kept to compare it with, and from the set {}/{} that is in force, {why}",
+            feed.policy, feed.set
+        );
+    }
     let (which, held) = match verdict {
         Verdict::Refused(text) => return Ok(Err(text)),
         Verdict::Good => (Which::Good, None),

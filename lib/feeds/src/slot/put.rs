@@ -3,11 +3,13 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
+use couic_common::{Networks, list_entries, list_networks};
 
 use super::Slot;
 use crate::{
     config::Feed,
     format,
+    judge::Change,
     live::short,
     settings::{Shared, blocking},
     sieve::{Dropped, Needed, clean},
@@ -49,6 +51,9 @@ impl Slot {
         let (of, store) = (Arc::clone(feed), Arc::clone(shared));
         let rendered = blocking(move || render(&store, &of, &needed)).await;
         let was = self.live.lock().state.in_force.clone();
+        if !matches!(rendered, Ok(Some(_))) {
+            self.look().await?;
+        }
         let Some(list) = rendered.map_err(|e| e.to_string())? else {
             return self
                 .withdraw(was.filter(|set| set.policy != feed.policy))
@@ -76,6 +81,9 @@ impl Slot {
             .is_some_and(|set| set.policy == feed.policy && set.sha256 == list.sha256);
         if is_same && sink.has(feed.policy, &feed.set).await.map_err(|e| e.text)? {
             return Ok(());
+        }
+        if was.as_ref().is_none_or(|set| set.policy != feed.policy) {
+            self.may_write(&list.text).await?;
         }
         let (sha256, networks) = (list.sha256, list.networks);
         let put = sink
@@ -108,6 +116,57 @@ impl Slot {
         }
     }
 
+    /// Tells the loss of the last good list while its set is in force.
+    async fn look(&self) -> Result<(), String> {
+        let feed = &self.feed;
+        if feed.shadow || self.live.lock().good.is_some() {
+            return Ok(());
+        }
+        let set = self.shared.sink.read(feed.policy, &feed.set).await;
+        let set = set.map_err(|e| e.text)?;
+        let mut live = self.live.lock();
+        let Some(set) = set else {
+            live.lost = None;
+            return Ok(());
+        };
+        live.networks = set.len() as u64;
+        let text = format!(
+            "the last good list was lost, or the set {}/{} is not of this feed; it stays in force, and a new list is compared with it",
+            feed.policy, feed.set
+        );
+        if live.lost.as_ref() != Some(&text) {
+            tracing::warn!("feed {}: {text}", feed.name);
+        }
+        live.lost = Some(text);
+        Ok(())
+    }
+
+    /// Whether the first write of this feed to a set may be done: one that is there already may be the operator's, or the
+    /// feed's own whose state was lost.
+    async fn may_write(&self, list: &str) -> Result<(), String> {
+        let feed = &self.feed;
+        if self.live.lock().state.takes_over {
+            return Ok(());
+        }
+        let set = self.shared.sink.read(feed.policy, &feed.set).await;
+        let Some(mut set) = set.map_err(|e| e.text)? else {
+            return Ok(());
+        };
+        set.merge(feed.widest_v4, feed.widest_v6);
+        let mut new = Networks::default();
+        for (_, entry) in list_entries(list.as_bytes()) {
+            list_networks(entry, |cidr| new.push(cidr)).map_err(|e| e.to_string())?;
+        }
+        if Change::between(&set, &new).share <= feed.most_change {
+            return Ok(());
+        }
+        self.live.lock().is_foreign = true;
+        Err(format!(
+            "the set {}/{} exists, this feed has not written it, and it is not the feed's list; couic-bouncer feeds accept {} replaces it",
+            feed.policy, feed.set, feed.name
+        ))
+    }
+
     /// Removes the set of a feed that went to shadow, or whose policy changed.
     async fn withdraw(&self, set: Option<InForce>) -> Result<(), String> {
         let Some(InForce {
@@ -130,6 +189,8 @@ impl Slot {
     fn in_force(&self, set: Option<InForce>) -> Result<(), String> {
         let state = {
             let mut live = self.live.lock();
+            live.state.takes_over &= set.is_none();
+            live.is_foreign = false;
             live.state.in_force = set;
             live.state.clone()
         };

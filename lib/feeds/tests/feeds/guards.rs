@@ -155,3 +155,62 @@ async fn a_lost_list_leaves_its_number_as_a_measure() {
     assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::HeldBack);
     assert_eq!(setup.daemon.set("x").unwrap(), in_force(100));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_leaves_the_set_in_force_as_the_measure() {
+    let other: String = list(200)
+        .lines()
+        .skip(100)
+        .fold(String::new(), |all, l| all + l + "\n");
+    let server = StandIn::tcp(script([ok(list(100))], ok(other)));
+    let feed = config("x", &server.url("/list?key=s3cret"));
+    let mut setup = Setup::of(&server);
+    setup.feeds.refresh("x").await.unwrap();
+    let dir = setup.dir.path().join("feeds");
+    // As many networks, all others: a damaged list, then nothing at all.
+    let path = dir.join("x.list");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    setup.again(std::slice::from_ref(&feed));
+    assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::HeldBack);
+    std::fs::remove_dir_all(&dir).unwrap();
+    setup.again(std::slice::from_ref(&feed));
+    setup.daemon.away(true);
+    setup.feeds.refresh("x").await.unwrap_err();
+    setup.daemon.away(false);
+    assert_eq!(setup.feeds.refresh("x").await.unwrap(), Refreshed::HeldBack);
+    let status = setup.status();
+    assert!(status.problem.unwrap().contains("was lost"));
+    assert_eq!((status.networks, status.in_force), (100, true));
+    assert_eq!(setup.daemon.set("x").unwrap(), in_force(100));
+    setup.feeds.accept("x").await.unwrap();
+    assert_ne!(setup.daemon.set("x").unwrap(), in_force(100));
+    assert_eq!(setup.status().state, FeedState::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_the_operator_is_replaced_only_if_it_is_accepted() {
+    let server = StandIn::tcp(|_| ok(list(100)));
+    let mut shadow = config("x", &server.url("/list?key=s3cret"));
+    shadow.shadow = None;
+    let mut setup = Setup::new(shadow);
+    let theirs = (
+        (Policy::Drop, "feed-x".to_owned()),
+        "1.2.3.4/32\n".to_owned(),
+    );
+    setup.daemon.sets.lock().unwrap().extend([theirs]);
+    setup.feeds.refresh("x").await.unwrap();
+    setup.again(&[config("x", &server.url("/list?key=s3cret"))]);
+    setup.feeds.refresh("x").await.unwrap();
+    assert_eq!(setup.daemon.set("x").unwrap(), "1.2.3.4/32\n");
+    assert!(
+        setup
+            .status()
+            .problem
+            .unwrap()
+            .contains("has not written it")
+    );
+    setup.feeds.accept("x").await.unwrap();
+    assert_eq!(setup.daemon.set("x").unwrap(), in_force(100));
+}

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use couic_common::{Networks, Policy, SetName};
+use couic_common::{Cidr, Networks, Policy, SetName};
 use couic_feeds::{FeedConfig, FeedStatus, Feeds, Put, SetSink, Settings, SinkError, Timing};
 use couic_testkit::{Reply, StandIn};
 
@@ -83,6 +83,13 @@ impl SetSink for Daemon {
             .contains_key(&(policy, set.to_string())))
     }
 
+    async fn read(&self, policy: Policy, set: &SetName) -> Result<Option<Networks>, SinkError> {
+        self.there()?;
+        let sets = self.sets.lock().unwrap();
+        let text = sets.get(&(policy, set.to_string()));
+        Ok(text.map(|text| text.lines().map(|l| l.parse::<Cidr>().unwrap()).collect()))
+    }
+
     async fn ignored(&self) -> Result<Networks, SinkError> {
         self.there()?;
         Ok(self.ignored.lock().unwrap().clone())
@@ -100,6 +107,7 @@ fn settings(dir: &Path) -> Settings {
             connect: Duration::from_secs(20),
             idle: Duration::from_secs(20),
             total: Duration::from_secs(20),
+            grace: Duration::from_secs(20),
         },
         ..Settings::new(dir.to_owned())
     }

@@ -82,8 +82,7 @@ async fn a_line_that_never_ends_stops_at_the_bound() {
 }
 
 /// A byte a tenth of a second, forever: each is in time, the whole is not.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_drip_ends_at_its_time() {
+async fn drip(timing: Timing) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -96,16 +95,30 @@ async fn a_slow_drip_ends_at_its_time() {
     });
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings {
-        timing: Timing {
-            total: Duration::from_secs(1),
-            ..Timing::default()
-        },
+        timing,
         ..settings(dir.path())
     };
     let error = preview(&config("x", &format!("http://{address}/")), &settings)
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("it is too slow"), "{error}");
+    error.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_drip_ends_at_its_time_or_for_its_rate() {
+    let second = Duration::from_secs(1);
+    let whole = Timing {
+        total: second,
+        ..Timing::default()
+    };
+    let error = drip(whole).await;
+    assert!(error.contains("it is too slow"), "{error}");
+    let rate = Timing {
+        grace: second,
+        ..Timing::default()
+    };
+    let error = drip(rate).await;
+    assert!(error.contains("bytes in 1 s"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
