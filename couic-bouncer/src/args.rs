@@ -14,7 +14,7 @@ Examples:
 const ACCEPT: &str = "\
 Examples:
   couic-bouncer feeds list
-  couic-bouncer feeds accept blocklist";
+  couic-bouncer feeds accept blocklist 4f6c1d0a92be";
 
 /// Brings the decisions of CrowdSec, and lists of addresses from the net or from files, into the rules of Couic.
 ///
@@ -76,14 +76,17 @@ pub(crate) enum Feeds {
         /// The first digits of its checksum, which feeds list shows: no other list is accepted then
         checksum: Option<String>,
     },
-    /// Fetch a feed now
+    /// Fetch a feed now, and tell whether its list is in force
+    ///
+    /// Exits with 1 if there is no list, or the daemon does not take it.
     Refresh {
         /// The feed
         name: String,
     },
     /// Fetch feeds and show what they would bring, without the daemon
     ///
-    /// Nothing is written. All of the configuration, some of it by their names, or lists by their URLs, as text.
+    /// Nothing is written. All of the configuration, some of it by their names, or lists by their URLs, read as text. Exits with
+    /// 1 if a list cannot be had, or would be refused or held back.
     #[command(after_long_help = PREVIEW)]
     Preview {
         /// Feeds of the configuration, presets, or URLs

@@ -103,7 +103,11 @@ fn ask(config: &Path, request: &str, patience: Duration) -> Result<String, Failu
         socket: &socket,
         patience,
     };
-    Ok(ask.send(request)?)
+    ask.send(request).map_err(|error| match error {
+        // What it tells is a sentence of its own.
+        AskError::Refused { message, .. } => Failure::Failed(message),
+        other => other.into(),
+    })
 }
 
 fn status(

@@ -2,6 +2,7 @@
 
 use std::{io, io::Write, path::Path, process::ExitCode};
 
+use couic_common::counted;
 use couic_feeds::{FeedConfig, FeedUrl, PRESETS, Preview, preview};
 use tokio::runtime::Builder;
 
@@ -11,7 +12,8 @@ use crate::{
     run::{confine_command, settings},
 };
 
-/// Of what is named, or of all feeds of the configuration. Exits with 1 if there is no preview of one of them.
+/// Of what is named, or of all feeds of the configuration. Exits with 1 if one of them has no preview, or a list that would
+/// be refused or held back.
 pub(super) fn run(
     config: &Path,
     what: &[String],
@@ -40,11 +42,12 @@ pub(super) fn run(
     let mut code = ExitCode::SUCCESS;
     for feed in &feeds {
         match runtime.block_on(preview(feed, &settings)) {
-            Ok(found) if json => {
-                let text = serde_json::to_string(&found).map_err(io::Error::other)?;
-                writeln!(out, "{text}")?;
+            Ok(found) => {
+                if found.held.is_some() || found.refused.is_some() {
+                    code = ExitCode::FAILURE;
+                }
+                told(&found, json, out)?;
             }
-            Ok(found) => show(&found, out)?,
             Err(error) => {
                 eprintln!("feed {}: {error}", feed.name);
                 code = ExitCode::FAILURE;
@@ -52,6 +55,14 @@ pub(super) fn run(
         }
     }
     Ok(code)
+}
+
+fn told(found: &Preview, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if !json {
+        return show(found, out);
+    }
+    let text = serde_json::to_string(found).map_err(io::Error::other)?;
+    writeln!(out, "{text}")
 }
 
 /// Feeds of the configuration, presets and URLs.
@@ -71,6 +82,8 @@ fn named(what: &[String], configured: &[FeedConfig]) -> Result<Vec<FeedConfig>, 
             return Ok(FeedConfig {
                 name: "preview".to_owned(),
                 url: Some(FeedUrl(text.clone())),
+                // It is looked at, not taken; a feed needs the key.
+                allow_http: Some(true),
                 ..FeedConfig::default()
             });
         }
@@ -87,8 +100,12 @@ fn show(found: &Preview, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "feed {} from {}", found.name, found.source)?;
     writeln!(
         out,
-        "  {} entries, {} networks in {}: {} IPv4 addresses, {} IPv6 /64",
-        found.entries, found.networks, found.policy, found.v4_addresses, found.v6_subnets
+        "  {}, {} in {}: {}, {} IPv6 /64",
+        counted(found.entries, "entry", "entries"),
+        counted(found.networks, "network", "networks"),
+        found.policy,
+        counted(found.v4_addresses, "IPv4 address", "IPv4 addresses"),
+        found.v6_subnets
     )?;
     let dropped = found.dropped.told();
     if !dropped.is_empty() {
@@ -97,8 +114,8 @@ fn show(found: &Preview, out: &mut dyn Write) -> io::Result<()> {
     if let Some(change) = &found.change {
         writeln!(
             out,
-            "  since the last good list: {} networks lost, {} gained, {:.1} % at most",
-            change.lost,
+            "  since the last good list: {} lost, {} gained, {:.1} % at most",
+            counted(change.lost, "network", "networks"),
             change.gained,
             change.share * 100.0
         )?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use couic_common::{time_left, unix_seconds};
+use couic_common::{counted, time_left, unix_seconds};
 
 use crate::run::{Feed, Status};
 
@@ -24,8 +24,10 @@ pub(super) fn show(status: &Status, what: Shown, out: &mut dyn Write) -> io::Res
         let daemon = &status.daemon;
         writeln!(
             out,
-            "daemon    {} changes taken, {} refused, {} wait",
-            daemon.applied, daemon.refused, daemon.pending
+            "daemon    {} taken, {} refused, {} wait",
+            counted(daemon.applied, "change", "changes"),
+            daemon.refused,
+            daemon.pending
         )?;
     }
     feeds(&status.feeds, out)
@@ -38,7 +40,7 @@ fn crowdsec(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     let ago = |at: u64| format!("{} ago", time_left(unix_seconds().saturating_sub(at)));
     writeln!(
         out,
-        "crowdsec  {}: {}, last answer {}; {} decisions, {} claims{}",
+        "crowdsec  {}: {}, last answer {}; {}, {}{}{}",
         clean(&crowdsec.url),
         if crowdsec.connected {
             "connected"
@@ -46,8 +48,12 @@ fn crowdsec(status: &Status, out: &mut dyn Write) -> io::Result<()> {
             "not connected"
         },
         crowdsec.last_success.map_or("never".to_owned(), ago),
-        crowdsec.decisions,
-        crowdsec.claims,
+        counted(crowdsec.decisions, "decision", "decisions"),
+        counted(crowdsec.claims, "claim", "claims"),
+        match crowdsec.ignored {
+            0 => String::new(),
+            count => format!(", {count} ignored"),
+        },
         reasons(&crowdsec.skipped, "not taken"),
     )
 }
@@ -59,14 +65,16 @@ fn feeds(feeds: &[Feed], out: &mut dyn Write) -> io::Result<()> {
         width(|feed| feed.state.len()),
     );
     for feed in feeds {
-        let age = feed.age_seconds.map_or("never".to_owned(), time_left);
+        let list = match feed.age_seconds {
+            Some(age) => format!("{:>9} networks  {} old", feed.networks, time_left(age)),
+            None => "no list yet".to_owned(),
+        };
         writeln!(
             out,
-            "feed      {:names$}  {:states$}  {:6}  {:>9} networks  {age} old{}",
+            "feed      {:names$}  {:states$}  {:6}  {list}{}",
             feed.name,
             feed.state,
             feed.policy,
-            feed.networks,
             reasons(&feed.dropped, "left out"),
         )?;
         if let Some(why) = &feed.why {

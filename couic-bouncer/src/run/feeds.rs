@@ -57,7 +57,10 @@ impl Following {
                     Refreshed::Taken => "its new list is taken",
                     Refreshed::HeldBack => "its new list is held back: feeds list tells why",
                 };
-                Ok(format!("feed {name}: {what}"))
+                let text = format!("feed {name}: {what}");
+                let all = self.0.status();
+                let status = all.iter().find(|feed| feed.name == name);
+                status.map_or(Ok(text.clone()), |status| effect(text, status))
             }
             Order::Accept(hash) => {
                 let accepted = match hash {
@@ -65,14 +68,26 @@ impl Following {
                     None => self.0.accept(name).await,
                 };
                 let status = accepted.map_err(failed)?;
-                let networks = counted(status.networks, "network", "networks");
-                Ok(format!(
-                    "feed {name}: the list is accepted, {networks}, {}",
-                    status.state.as_str()
-                ))
+                effect(format!("feed {name}: the list is accepted"), &status)
             }
         }
     }
+}
+
+/// With whether what the order brought is in force. An error if the daemon did not take it.
+fn effect(text: String, feed: &FeedStatus) -> Result<String, String> {
+    if let Some(why) = &feed.unapplied {
+        return Err(format!(
+            "{text}, but the daemon has not taken it; it is tried again: {why}"
+        ));
+    }
+    let networks = counted(feed.networks, "network", "networks");
+    Ok(match (feed.state, feed.in_force) {
+        (FeedState::Shadow, _) => format!("{text}; in shadow, not in force"),
+        (FeedState::HeldBack, true) => format!("{text}; the last good list stays in force"),
+        (_, true) => format!("{text}; in force, {networks}"),
+        (_, false) => format!("{text}; not in force"),
+    })
 }
 
 /// What holds for all feeds.
@@ -93,12 +108,15 @@ fn problem(feed: &FeedStatus) -> Option<String> {
         FeedState::Orphan => feed.problem.as_ref().map(|why| {
             format!("feed {name} is not configured any more, and its set cannot be removed: {why}")
         }),
-        FeedState::HeldBack => Some(format!(
-            "feed {name}: a new list is held back, the last good one stays: {why}; couic-bouncer feeds accept {name} takes it"
-        )),
+        FeedState::HeldBack => {
+            let hash = feed.held.as_ref().map_or("", |held| held.hash.as_str());
+            Some(format!(
+                "feed {name}: a new list is held back, the last good one stays: {why}; couic-bouncer feeds accept {name} {hash} takes it"
+            ))
+        }
         FeedState::Stale => Some(format!(
-            "feed {name} is stale, the last good list of {} networks stays in force: {why}",
-            feed.networks
+            "feed {name} is stale, the last good list of {} stays in force: {why}",
+            counted(feed.networks, "network", "networks")
         )),
         FeedState::Failing => Some(format!("feed {name}: {why}")),
     }

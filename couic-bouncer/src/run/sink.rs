@@ -10,7 +10,7 @@ use bytes::Bytes;
 use couic_client::ClientError;
 use couic_common::{Networks, Policy, SetName, list_networks};
 use couic_feeds::{Put, SetSink, SinkError};
-use couic_inject::Injector;
+use couic_inject::{Injector, in_a_line};
 
 /// The daemon. It does not keep the injector: its end is the service's.
 pub(super) struct Sink(pub(super) Weak<Injector>);
@@ -90,9 +90,8 @@ fn failed(error: &ClientError) -> SinkError {
     told(couic_common::error_chain(error))
 }
 
-/// Texts for terminals have their advice on lines of their own.
 fn told(text: impl Display) -> SinkError {
     SinkError {
-        text: text.to_string().replace("\n  ", "; "),
+        text: in_a_line(&text.to_string()),
     }
 }

@@ -39,6 +39,9 @@ pub(crate) struct CrowdSec {
     pub(crate) last_success: Option<u64>,
     pub(crate) decisions: u64,
     pub(crate) claims: u64,
+    /// Networks that are not banned, since the daemon ignores them.
+    #[serde(default)]
+    pub(crate) ignored: u64,
     pub(crate) waiting: u64,
     pub(crate) added: u64,
     pub(crate) renewed: u64,
@@ -114,6 +117,7 @@ fn crowdsec(url: String, status: couic_crowdsec::Status) -> CrowdSec {
         last_success: status.last_success,
         decisions: status.decisions as u64,
         claims: status.claims as u64,
+        ignored: status.ignored as u64,
         waiting: status.waiting as u64,
         added: status.added,
         renewed: status.renewed,

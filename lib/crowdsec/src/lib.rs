@@ -9,6 +9,7 @@
 //!   LAPI tells what is new only once. So neither a lost answer nor a kill loses a ban or leaves one behind.
 //! - A full answer that suddenly lacks more than half of what is banned, without telling that it was deleted, releases
 //!   nothing until another one says the same; an empty one never does.
+//! - What the daemon ignores is not banned, at the start neither: nothing is before its ignore list is known, or refused.
 //! - Each origin has its own claim: the deletion of one does not undo the ban of another.
 //! - What the daemon refuses (guard rails, the limits of the token) is counted by reason, told once, and not sent again
 //!   unless the decision is prolonged.

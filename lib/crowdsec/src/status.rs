@@ -32,7 +32,7 @@ pub struct Status {
     /// Decisions that are not taken, by reason, since the last full pull: `type`, `scope`, `filtered`, `simulated`, `wide`,
     /// `malformed`, `ended`.
     pub skipped: BTreeMap<&'static str, u64>,
-    /// Networks that are not banned since the daemon's ignore list covers them, at the last full pull.
+    /// Networks that are not banned since the daemon's ignore list covers them.
     pub ignored: usize,
     /// Claims that the daemon refuses at present, by reason: the name of a guard rail, or `forbidden`, `invalid`, `other`.
     pub refused: BTreeMap<&'static str, u64>,

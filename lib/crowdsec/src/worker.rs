@@ -29,6 +29,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How soon the rest is handed over when the injector is full.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// How long bans are held back for an ignore list that is neither told nor refused, while the daemon can be reached.
+const LISTENING: Duration = Duration::from_secs(30);
+
 /// A full pull beyond the regular ones waits for so many times what the last one took: it costs the LAPI most.
 const SPARING: u32 = 20;
 
@@ -43,6 +46,8 @@ pub(crate) struct Worker<'a> {
     full: Option<(Instant, Duration)>,
     /// The daemon's list was read.
     is_listed: bool,
+    /// Since when the daemon can be reached, but has not told what it ignores.
+    held_since: Option<Instant>,
     ignored: Option<Arc<Ignored>>,
     skipped: BTreeMap<Skip, u64>,
     /// What was logged.
@@ -74,6 +79,7 @@ impl<'a> Worker<'a> {
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE.max(config.interval)),
             full: None,
             is_listed: false,
+            held_since: None,
             ignored: None,
             skipped: BTreeMap::new(),
             logged: HashSet::new(),
@@ -199,9 +205,11 @@ impl<'a> Worker<'a> {
             self.status.full_compares += 1;
             let judgement = self.model.full(&pulled.told, found, unix_seconds());
             self.judged(judgement);
-            self.status.ignored = self.model.ignored();
         } else {
             self.model.delta(&pulled.told);
+        }
+        if full || !pulled.told.new.is_empty() || !pulled.told.deleted.is_empty() {
+            self.status.ignored = self.model.ignored();
         }
         if self.model.is_cut() {
             let most = self.config.most;

@@ -200,6 +200,7 @@ impl Orphan {
             source: "(not configured)".to_owned(),
             state: FeedState::Orphan,
             problem: self.problem.clone(),
+            unapplied: None,
             entries: 0,
             networks: self.set.as_ref().map_or(0, |set| set.networks),
             in_force: self.set.is_some(),

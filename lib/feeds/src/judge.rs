@@ -97,14 +97,23 @@ impl Measure {
     }
 
     fn largest(part: Extent, whole: Extent, became: &'static str) -> Self {
-        let networks = Self::new(part.networks.into(), whole.networks.into(), "networks", became);
+        let networks = Self::new(
+            part.networks.into(),
+            whole.networks.into(),
+            "networks",
+            became,
+        );
         let v4 = Self::new(part.v4.into(), whole.v4.into(), "IPv4 addresses", became);
         let v6 = Self::new(part.v6, whole.v6, "IPv6 addresses", became);
         networks.larger(v4).larger(v6)
     }
 
     fn larger(self, other: Self) -> Self {
-        if other.share > self.share { other } else { self }
+        if other.share > self.share {
+            other
+        } else {
+            self
+        }
     }
 
     /// Such as `256 of 257 IPv4 addresses are gone`.
@@ -139,15 +148,17 @@ pub(crate) fn judge(
         return (Verdict::Refused(refused), change);
     }
     let verdict = match (last, compared) {
-        (Some(_), Some((change, most))) if change.share > feed.most_change => Verdict::Held(format!(
-            "{}, more than {:.0} %; {} before, {} now, {} gone, {} new",
-            most.told(),
-            feed.most_change * 100.0,
-            format::networks(change.before),
-            change.after,
-            change.lost,
-            change.gained
-        )),
+        (Some(_), Some((change, most))) if change.share > feed.most_change => {
+            Verdict::Held(format!(
+                "{}, more than {:.0} %; {} before, {} now, {} gone, {} new",
+                most.told(),
+                feed.most_change * 100.0,
+                format::networks(change.before),
+                change.after,
+                change.lost,
+                change.gained
+            ))
+        }
         (Some(last), _) if last.is_terminated && !is_terminated => Verdict::Held(
             "its last line does not end, as that of the last list did: it may be cut off"
                 .to_owned(),
@@ -275,7 +286,14 @@ mod tests {
             networks: nets(hosts(0..9)),
             is_terminated: true,
         };
-        let cut = judge(&feed(Policy::Drop), &nets(hosts(0..9)), 9, false, Some(&last)).0;
+        let cut = judge(
+            &feed(Policy::Drop),
+            &nets(hosts(0..9)),
+            9,
+            false,
+            Some(&last),
+        )
+        .0;
         assert!(matches!(cut, Verdict::Held(_)));
     }
 }

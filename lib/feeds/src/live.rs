@@ -162,6 +162,7 @@ impl Live {
             source: feed.source.to_string(),
             state,
             problem: self.trouble(),
+            unapplied: self.unapplied.clone(),
             entries: self.good.as_ref().map_or(0, |head| head.entries),
             networks: self.networks,
             in_force: in_force.is_some() || self.lost.is_some(),

@@ -190,7 +190,7 @@ impl Slot {
             let mut live = self.live.lock();
             if let Some(held) = &head.held {
                 let why = format!(
-                    "a new list is held back: {}; to take it, run couic-bouncer feeds accept {} (its checksum is {})",
+                    "a new list is held back: {}; to take it, run couic-bouncer feeds accept {} {}",
                     held.why,
                     self.feed.name,
                     short(&head.sha256)

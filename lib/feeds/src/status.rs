@@ -69,6 +69,8 @@ pub struct FeedStatus {
     pub state: FeedState,
     /// What is wrong, for the operator.
     pub problem: Option<String>,
+    /// Why the daemon has not got the last good list.
+    pub unapplied: Option<String>,
     /// Entries of the last good list.
     pub entries: u64,
     /// Networks of its set that are in force; in shadow, that would be.

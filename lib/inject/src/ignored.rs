@@ -1,6 +1,10 @@
 //! A copy of the daemon's ignore list: what must not be banned, and the published ranges of proxies and crawlers.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use couic_client::{
     Client, ClientError, ListQuery,
@@ -74,6 +78,7 @@ pub(crate) async fn watch(state: &State, daemon: &Daemon) {
                 counts.token.works();
                 drop(counts);
                 keep(state, ignored);
+                state.ignored_answered.store(true, Ordering::Release);
                 INTERVAL
             }
             Err(error) if error.status() == Some(401) => match daemon.renew(token) {
@@ -85,6 +90,11 @@ pub(crate) async fn watch(state: &State, daemon: &Daemon) {
             },
             Err(error) => {
                 state.counts.lock().reading.fails(&problem(&error));
+                // Overload, and a daemon that starts, pass.
+                let is_answer = error
+                    .http_status()
+                    .is_some_and(|status| !matches!(status, 429 | 503));
+                state.ignored_answered.fetch_or(is_answer, Ordering::AcqRel);
                 match error.status() {
                     // That changes when somebody changes it.
                     Some(403) => INTERVAL,

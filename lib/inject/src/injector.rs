@@ -3,7 +3,7 @@
 use std::{
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -80,6 +80,13 @@ impl Injector {
     #[must_use]
     pub fn ignored(&self) -> Option<Arc<Ignored>> {
         self.state.ignored.lock().clone()
+    }
+
+    /// Whether a ban may be one of what the daemon ignores only because its list was not read yet: it is asked for, and the
+    /// daemon has neither told it nor refused to. As long as the daemon is away, that is so.
+    #[must_use]
+    pub fn awaits_ignored(&self) -> bool {
+        self.daemon.config.watch_ignored && !self.state.ignored_answered.load(Ordering::Acquire)
     }
 
     /// Reads the claims of clients in policy `drop` whose tag this pattern means, at most so many, and hands each to

@@ -60,4 +60,4 @@ pub use injector::Injector;
 pub use pending::{Loaded, Pending};
 pub use refusals::{MOST_REFUSALS, Refusal};
 pub use rule::{Limits, Rule};
-pub use told::Told;
+pub use told::{Told, in_a_line};

@@ -1,6 +1,6 @@
 //! What the handle and its thread share.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use couic_common::unix_seconds;
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) wake: Notify,
     pub(crate) counts: Mutex<Counts>,
     pub(crate) ignored: Mutex<Option<Arc<Ignored>>>,
+    /// The daemon answered the question for its ignore list, with it or with an error that stays.
+    pub(crate) ignored_answered: AtomicBool,
     pub(crate) refusals: Mutex<Refusals>,
 }
 
@@ -72,6 +74,7 @@ impl State {
                 token,
             }),
             ignored: Mutex::new(None),
+            ignored_answered: AtomicBool::new(false),
             refusals: Mutex::default(),
         }
     }

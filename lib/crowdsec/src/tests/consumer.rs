@@ -265,3 +265,36 @@ fn a_configuration_that_cannot_be_meant_is_refused_with_every_mistake() {
         "{error}"
     );
 }
+
+#[test]
+fn what_the_daemon_ignores_is_banned_at_no_start() {
+    let (lapi, daemon) = (Lapi::new(), Daemon::new());
+    let line = r#"{"creation":1,"cidr":"192.0.2.0/24","expiration":0}"#;
+    daemon.world.lock().ignored = Some(Reply::text(
+        200,
+        "application/x-ndjson",
+        format!("{line}\n"),
+    ));
+    for address in ["192.0.2.7", "198.51.100.7"] {
+        lapi.add("cscli", address);
+    }
+    // Away at the start, as after a boot.
+    daemon.go();
+    let running = Running::between(&lapi, &daemon);
+    running.until("a pull", |status| status.pulls > 0);
+    daemon.come();
+    let status = running.until("the ban", |status| status.added > 0 && status.waiting == 0);
+    assert_eq!((status.added, status.ignored), (1, 1));
+    let is_banned = || (!daemon.world.lock().banned.is_empty()).then_some(());
+    until("the ban arrives", LONG, is_banned);
+    assert_eq!(daemon.world.lock().banned, ["198.51.100.7/32"]);
+}
+
+#[test]
+fn a_daemon_that_refuses_to_tell_what_it_ignores_gets_the_bans() {
+    let (lapi, daemon) = (Lapi::new(), Daemon::new());
+    daemon.world.lock().ignored = Some(Reply::json(403, "{}"));
+    lapi.add("cscli", "192.0.2.7");
+    let running = Running::between(&lapi, &daemon);
+    running.until("the ban", |status| status.added == 1);
+}

@@ -19,6 +19,10 @@ pub(super) struct World {
     /// How many bans and removals came.
     pub(super) jobs: [usize; 2],
     pub(super) refuses: Vec<String>,
+    /// What the ignore list answers; an empty list by default.
+    pub(super) ignored: Option<Reply>,
+    /// Networks that were banned, in this order.
+    pub(super) banned: Vec<String>,
     pub(super) reasons: BTreeMap<String, String>,
 }
 
@@ -76,7 +80,8 @@ impl Daemon {
 fn answer(world: &mut World, request: &Request) -> Reply {
     let line = request.line();
     if line.starts_with("GET /v1/ignore") {
-        return Reply::text(200, "application/x-ndjson", "");
+        let empty = || Reply::text(200, "application/x-ndjson", "");
+        return world.ignored.clone().unwrap_or_else(empty);
     }
     if line.starts_with("GET /v1/drop") {
         let list = world.claims.iter().map(|((cidr, tag), until)| {
@@ -113,6 +118,9 @@ fn apply(world: &mut World, jobs: Vec<BatchJob>) -> BatchOutcome {
                 rail: Some(Rail::Host),
             });
             continue;
+        }
+        if action == PeerAction::Add {
+            world.banned.push(entry.cidr.clone());
         }
         let key = (entry.cidr, entry.tag.unwrap_or_default());
         match action {

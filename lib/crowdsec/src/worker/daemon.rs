@@ -6,8 +6,9 @@ use couic_client::common::ErrorCode;
 use couic_common::unix_seconds;
 use couic_inject::{Injector, Refusal, Rule};
 use serde_json::Map;
+use tokio::time::Instant;
 
-use super::Worker;
+use super::{LISTENING, Worker};
 use crate::{
     Status,
     claims::{Before, Change, Found, Key, Refused},
@@ -70,6 +71,7 @@ impl Worker<'_> {
             let nets = ignored.as_ref().map_or(&[][..], |ignored| &ignored.nets);
             self.model.ignore(Cover::of(nets));
             self.ignored = ignored;
+            self.status.ignored = self.model.ignored();
         }
     }
 
@@ -95,8 +97,25 @@ impl Worker<'_> {
         self.status.refusal = Some(text);
     }
 
+    /// What the daemon ignores is not known yet: a ban might be in vain, and stay if this ends before it is taken back.
+    fn is_held(&mut self) -> bool {
+        if !self.injector.awaits_ignored() {
+            return false;
+        }
+        // A daemon that is away takes no bans either.
+        if self.injector.figures().ignored_problem.is_some() {
+            self.held_since = None;
+            return true;
+        }
+        let since = *self.held_since.get_or_insert_with(Instant::now);
+        since.elapsed() < LISTENING
+    }
+
     /// Hands over what changes, as far as the injector has room.
     pub(super) async fn settle(&mut self) {
+        if self.is_held() {
+            return;
+        }
         while self.model.waiting() > 0 && self.injector.figures().pending < MOST_PENDING {
             let now = unix_seconds();
             for _ in 0..CHUNK {
