@@ -74,7 +74,7 @@ impl SetSink for Sink {
         };
         let mut networks = Networks::default();
         for entry in &body.entries {
-            list_networks(entry, |cidr| networks.push(cidr)).map_err(told)?;
+            list_networks(entry.as_bytes(), |cidr| networks.push(cidr)).map_err(told)?;
         }
         Ok(Some(networks))
     }

@@ -157,7 +157,7 @@ impl Slot {
         for (_, entry) in list_entries(list.as_bytes()) {
             list_networks(entry, |cidr| new.push(cidr)).map_err(|e| e.to_string())?;
         }
-        if Change::between(&set, &new).share <= feed.most_change {
+        if Change::between(&set, &new).0.share <= feed.most_change {
             return Ok(());
         }
         self.live.lock().is_foreign = true;
