@@ -113,8 +113,9 @@ fn no_feeds_are_no_failure_at_the_start_nor_after_a_reload() {
     rig.await_rule("203.0.113.9/32");
     let is_ok = || (rig.api().get("/health")["status"] == "ok").then_some(());
     until("health is ok", LONG, is_ok);
+    assert_eq!(program.end(Signal::SIGTERM), 0);
     rig.configure(&with_feed);
-    program.signal(Signal::SIGHUP);
+    let mut program = rig.start();
     rig.await_set("feed-bad", 20);
     rig.configure(&rig.crowdsec(&crowdsec));
     program.signal(Signal::SIGHUP);
