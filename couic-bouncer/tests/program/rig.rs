@@ -190,7 +190,7 @@ fn answer(world: &mut World, request: &Request) -> Reply {
         ("DELETE", Some(name)) => {
             world.sets.remove(name.trim_start_matches('/'));
             world.removals.push(line.clone());
-            Reply::json(200, "{\"name\":\"x\",\"applied\":true,\"removed\":1}")
+            Reply::json(200, "{\"deleted\":true,\"reload_required\":false}")
         }
         _ => Reply::text(200, "application/x-ndjson", ""),
     }
