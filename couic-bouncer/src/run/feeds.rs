@@ -60,7 +60,7 @@ impl Following {
                 let text = format!("feed {name}: {what}");
                 let all = self.0.status();
                 let status = all.iter().find(|feed| feed.name == name);
-                status.map_or(Ok(text.clone()), |status| effect(text, status))
+                status.map_or(Ok(text.clone()), |status| effect(&text, status))
             }
             Order::Accept(hash) => {
                 let accepted = match hash {
@@ -68,14 +68,14 @@ impl Following {
                     None => self.0.accept(name).await,
                 };
                 let status = accepted.map_err(failed)?;
-                effect(format!("feed {name}: the list is accepted"), &status)
+                effect(&format!("feed {name}: the list is accepted"), &status)
             }
         }
     }
 }
 
 /// With whether what the order brought is in force. An error if the daemon did not take it.
-fn effect(text: String, feed: &FeedStatus) -> Result<String, String> {
+fn effect(text: &str, feed: &FeedStatus) -> Result<String, String> {
     if let Some(why) = &feed.unapplied {
         return Err(format!(
             "{text}, but the daemon has not taken it; it is tried again: {why}"

@@ -52,10 +52,8 @@ pub(super) fn keep(
         Err(error) => return Ok(Err(error.to_string())),
     };
     let count = merged.len() as u64;
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let least = once as f64 * (1.0 - feed.most_change);
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    if is_lost && !is_measured && verdict == Verdict::Good && (count as f64) < least {
+    let is_unmeasured = is_lost && !is_measured && verdict == Verdict::Good;
+    if is_unmeasured && has_shrunk(feed, once, count) {
         verdict = Verdict::Held(format!(
             "it has {count} networks, the last good list, which is lost, had {once}"
         ));
@@ -85,4 +83,9 @@ pub(super) fn keep(
         held,
     };
     store.save(&feed.name, which, head, &networks).map(Ok)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn has_shrunk(feed: &Feed, before: u64, now: u64) -> bool {
+    (now as f64) < before as f64 * (1.0 - feed.most_change)
 }
