@@ -175,6 +175,18 @@ fn answer(world: &mut World, request: &Request) -> Reply {
             let sets: Vec<String> = sets.collect();
             Reply::json(200, format!("[{}]", sets.join(",")))
         }
+        ("GET", Some(name)) => match world.sets.get(name.trim_start_matches('/')) {
+            Some(list) => {
+                let entries: Vec<&str> =
+                    list.lines().filter(|line| !line.starts_with('#')).collect();
+                let set = serde_json::json!({"name": "set", "entries": entries});
+                Reply::json(200, set.to_string())
+            }
+            None => Reply::json(
+                404,
+                "{\"code\":\"not_found\",\"message\":\"no set\",\"errors\":{}}",
+            ),
+        },
         ("PUT", Some(name)) => {
             let name = name.trim_start_matches('/').to_owned();
             let list = String::from_utf8(request.body.clone()).unwrap();
