@@ -130,9 +130,9 @@ fn what_stands_in_the_way_is_said_at_once_and_nothing_is_sent() {
     ] {
         assert!(error.contains(line), "{line}\n{error}");
     }
-    let told = couicctl(&daemon, &["diff", "-f", &file]).failed(1);
+    let told = couicctl(&daemon, &["diff", "-f", &file]);
     let refused = "apply refuses line 12: clients.couicctl";
-    assert!(told.contains(refused), "{told}");
+    assert!(told.code == 1 && told.err.contains(refused), "{told:?}");
     assert!(
         daemon
             .requests()
