@@ -8,13 +8,12 @@ mod needs;
 mod tests;
 
 use std::{
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use couic_feeds::{Feed, FeedConfig, MOST_FEEDS, asn};
-use couic_settings::{Layers, Part, Section, read_parts, state_dir};
+use couic_settings::{Layers, Part, PartErrors, Section, read_parts, state_dir};
 
 /// The default port of the metrics.
 const METRICS: &str = "127.0.0.1:2922";
@@ -50,28 +49,17 @@ pub(crate) struct Config {
     pub(crate) feeds: Vec<FeedConfig>,
 }
 
-/// Every mistake of every file.
-#[derive(Debug)]
-pub(crate) struct ConfigErrors(Vec<String>);
-
-impl fmt::Display for ConfigErrors {
-    /// One line per mistake: `FILE:LINE: KEY: message`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
 impl Config {
     /// Reads and checks the file, and those of the directory beside it.
     ///
     /// # Errors
     /// All mistakes in them, or the reason why one cannot be read.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let files = read_parts(path).map_err(|why| ConfigErrors(Vec::from([why])))?;
+    pub(crate) fn load(path: &Path) -> Result<Self, PartErrors> {
+        let files = read_parts(path)?;
         let emptied = emptied(&files);
         match emptied.is_empty() {
             true => Self::of(&files),
-            false => Err(ConfigErrors(emptied)),
+            false => Err(emptied.into()),
         }
     }
 
@@ -90,7 +78,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes in them.
-    pub(crate) fn of(files: &[Part]) -> Result<Self, ConfigErrors> {
+    pub(crate) fn of(files: &[Part]) -> Result<Self, PartErrors> {
         let layers = Layers {
             files,
             below: &[],
@@ -99,7 +87,7 @@ impl Config {
             either: &[],
         };
         let read = layers.parse(read);
-        read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+        read.map_err(PartErrors::from)
     }
 
     /// What holds where no file says otherwise.

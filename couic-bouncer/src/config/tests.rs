@@ -4,7 +4,7 @@ use super::*;
 
 const FEED: &str = "[feeds.bad]\nurl = \"https://example.org:8443/list\"\n";
 
-fn of(text: &str) -> Result<Config, ConfigErrors> {
+fn of(text: &str) -> Result<Config, PartErrors> {
     Config::of(&[Part {
         path: "x.toml".into(),
         text: text.to_owned(),

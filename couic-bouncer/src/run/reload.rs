@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use couic_settings::awaiting_restart;
+
 use super::{
     feeds::Following,
     service::{Service, consumer, follow},
@@ -69,24 +71,12 @@ impl Service {
 
 /// A clause that names keys that a reload does not take over.
 fn pending(old: &Config, new: &Config) -> String {
-    let keys = [
+    awaiting_restart(&[
         ("user", old.user != new.user),
         ("state_dir", old.state_dir != new.state_dir),
         ("control", old.control != new.control),
         ("metrics.listen", old.metrics != new.metrics),
         ("daemon.socket", old.socket != new.socket),
         ("daemon.token_file", old.token_file != new.token_file),
-    ];
-    let changed: Vec<&str> = keys
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key)
-        .collect();
-    match changed.as_slice() {
-        [] => String::new(),
-        keys => format!(
-            "; these keys have changed and take effect at the next restart: {}",
-            keys.join(", ")
-        ),
-    }
+    ])
 }

@@ -12,7 +12,6 @@ mod text;
 mod tests;
 
 use std::{
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,7 +19,7 @@ use std::{
 };
 
 use couic_detect::{DetectConfig, Rules};
-use couic_settings::{Layers, Part, Section, read_parts, state_dir};
+use couic_settings::{Layers, Part, PartErrors, Section, read_parts, state_dir};
 
 pub(crate) use self::source::{ClientFrom, Proxies, SourceConfig};
 
@@ -54,24 +53,13 @@ pub(crate) struct Config {
     shared: Vec<String>,
 }
 
-/// Every mistake of every file.
-#[derive(Debug)]
-pub(crate) struct ConfigErrors(Vec<String>);
-
-impl fmt::Display for ConfigErrors {
-    /// One line per mistake: `FILE:LINE: KEY: message`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
 impl Config {
     /// Reads and checks the file, and those of the directory beside it.
     ///
     /// # Errors
     /// All mistakes in them, or the reason why one cannot be read.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let files = read_parts(path).map_err(|why| ConfigErrors(Vec::from([why])))?;
+    pub(crate) fn load(path: &Path) -> Result<Self, PartErrors> {
+        let files = read_parts(path)?;
         Self::of(&files)
     }
 
@@ -79,7 +67,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes in them.
-    pub(crate) fn of(files: &[Part]) -> Result<Self, ConfigErrors> {
+    pub(crate) fn of(files: &[Part]) -> Result<Self, PartErrors> {
         let layers = Layers {
             files,
             below: &presets::below(files),
@@ -92,7 +80,7 @@ impl Config {
             shared: presets::shared(files),
             ..config
         });
-        read.map_err(|errors| ConfigErrors(errors.iter().map(ToString::to_string).collect()))
+        read.map_err(PartErrors::from)
     }
 
     /// What is valid, but dangerous or without effect.

@@ -3,6 +3,7 @@
 //! Sources that stay go on without a gap; those that are read in another way, or not any more, end. The counts of jails that
 //! are as they were go on, those of others begin empty, as do those of late lines; the ladder and running bans are kept. If a new source cannot be read, everything is as before.
 
+use couic_settings::awaiting_restart;
 use tracing::error;
 
 use super::{
@@ -119,24 +120,12 @@ fn divide(now: &mut Now, config: &Config) -> (Vec<SourceConfig>, Vec<Running>) {
 
 /// A clause that names keys that a reload does not take over.
 fn pending(old: &Config, new: &Config) -> String {
-    let keys = [
+    awaiting_restart(&[
         ("user", old.user != new.user),
         ("state_dir", old.state_dir != new.state_dir),
         ("control", old.control != new.control),
         ("metrics.listen", old.metrics != new.metrics),
         ("daemon.socket", old.socket != new.socket),
         ("daemon.token_file", old.token_file != new.token_file),
-    ];
-    let changed: Vec<&str> = keys
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(key, _)| key)
-        .collect();
-    match changed.as_slice() {
-        [] => String::new(),
-        keys => format!(
-            "; these keys have changed and take effect at the next restart: {}",
-            keys.join(", ")
-        ),
-    }
+    ])
 }

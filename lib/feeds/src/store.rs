@@ -2,8 +2,8 @@
 //! is held back; `NAME.state`, what is in force and when the list was last confirmed.
 //!
 //! Guarantees: a list is whole, with the checksum that its first line tells, or it is not there; it is replaced at once, and
-//! a list that is accepted is exactly the one that was held back. All files together are bounded. A state that is lost costs
-//! a request and a write to the daemon, no protection.
+//! a list that is accepted is exactly the one that was held back. All files together are bounded. If the
+//! state is lost, the set that the daemon has is the measure for the next list.
 
 use std::{
     fmt::Write as _,

@@ -1,11 +1,11 @@
 //! The files of a configuration: the main one, and `*.toml` of the directory beside it, in the order of their names.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::Part;
+use crate::{ConfigErrors, Part};
 use couic_files::read_bounded;
 
 /// The largest file, in bytes.
@@ -14,11 +14,38 @@ const LARGEST: u64 = 1 << 20;
 /// Most files in the directory.
 const MOST: usize = 256;
 
+/// Every mistake of every file.
+#[derive(Debug)]
+pub struct PartErrors(Vec<String>);
+
+impl fmt::Display for PartErrors {
+    /// One line per mistake: `FILE:LINE: KEY: message`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl From<Vec<String>> for PartErrors {
+    fn from(mistakes: Vec<String>) -> Self {
+        Self(mistakes)
+    }
+}
+
+impl From<Vec<ConfigErrors>> for PartErrors {
+    fn from(errors: Vec<ConfigErrors>) -> Self {
+        Self(errors.iter().map(ToString::to_string).collect())
+    }
+}
+
 /// Reads all of them: `main`, and those of the directory of the same name with `.d`, which may be missing.
 ///
 /// # Errors
-/// In a sentence with the path.
-pub fn read_parts(main: &Path) -> Result<Vec<Part>, String> {
+/// One sentence with the path.
+pub fn read_parts(main: &Path) -> Result<Vec<Part>, PartErrors> {
+    read_all(main).map_err(|why| PartErrors(Vec::from([why])))
+}
+
+fn read_all(main: &Path) -> Result<Vec<Part>, String> {
     let mut parts = Vec::from([part(main.to_owned())?]);
     let dir = main.with_extension("d");
     for path in fragments(&dir).map_err(|error| unreadable(&dir, &error))? {

@@ -41,6 +41,20 @@ impl Keys {
     }
 }
 
+/// A clause that names the keys that changed and that a reload does not take over; empty if there are none.
+#[must_use]
+pub fn awaiting_restart(keys: &[(&str, bool)]) -> String {
+    let changed = keys.iter().filter(|(_, changed)| *changed);
+    let changed: Vec<&str> = changed.map(|(key, _)| *key).collect();
+    match changed.as_slice() {
+        [] => String::new(),
+        keys => format!(
+            "; these keys have changed and take effect at the next restart: {}",
+            keys.join(", ")
+        ),
+    }
+}
+
 fn collect(table: Table, within: &str, keys: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         match value {
@@ -53,6 +67,17 @@ fn collect(table: Table, within: &str, keys: &mut BTreeMap<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_a_reload_does_not_take_over_are_named() {
+        let keys = |user, control| awaiting_restart(&[("user", user), ("control", control)]);
+        assert_eq!(keys(false, false), "");
+        assert_eq!(
+            keys(true, true),
+            "; these keys have changed and take effect at the next restart: user, control"
+        );
+        assert!(keys(false, true).ends_with("restart: control"));
+    }
 
     #[test]
     fn keys_that_need_a_restart_are_named_and_values_are_not() {

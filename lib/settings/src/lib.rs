@@ -38,8 +38,8 @@ mod values;
 use std::{fs, path::Path};
 
 pub use error::{ConfigErrors, Mistake};
-pub use files::read_parts;
-pub use keys::Keys;
+pub use files::{PartErrors, read_parts};
+pub use keys::{Keys, awaiting_restart};
 pub use layers::{Layers, Part};
 pub use notifier::NotifierConfig;
 pub use reader::{Found, Item, Noted, Section};
