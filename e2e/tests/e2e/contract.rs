@@ -18,9 +18,6 @@ use std::{
 
 use couic_e2e::{Daemon, Lab};
 
-/// The end of what is looked for, in seconds.
-const MOST_SECONDS: u32 = 60;
-
 /// With these a run would take its own token away; they have a run of their own.
 const TOKENS: [&str; 2] = ["rotate_client", "delete_client"];
 
@@ -61,7 +58,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn run(&self, seconds: u32, which: &[&str]) -> u64 {
+    fn run(&self, which: &[&str]) -> u64 {
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/contract");
         let begun = Instant::now();
         let output = Command::new("schemathesis")
@@ -73,8 +70,8 @@ impl Run<'_> {
             .args(["--header", &format!("Authorization: Bearer {}", self.daemon.token())])
             .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,valid_is_not_refused"])
             .args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure"])
-            .args(["--max-time", &seconds.to_string(), "--max-examples", "12"])
-            // The same requests each time, as far as the time goes: what fails can be looked into.
+            // The same requests each time: with --max-time, how many there are would depend on the machine.
+            .args(["--max-examples", "30"])
             .args(["--seed", "1", "--generation-deterministic"])
             .args(["--warnings", "off", "--request-timeout", "20"])
             .args(which)
@@ -132,7 +129,7 @@ fn the_daemon_keeps_its_openapi_document() {
         "--include-operation-id",
         delete,
     ];
-    let requests = run.run(MOST_SECONDS, &most) + run.run(10, &tokens);
+    let requests = run.run(&most) + run.run(&tokens);
     assert!(requests > 500, "{requests}");
     // It has outlived all of it, with the token that it was asked with.
     let health = daemon.api().get("/v1/stats");
